@@ -1,0 +1,1 @@
+"""Where systems run: hosts, and the facets through which faults act on them."""

@@ -1,0 +1,102 @@
+"""What can go wrong in the harness itself, apart from what the system under test does.
+
+Three families never mix: outcomes (Ok, Fail, Info) say what the system did, a `HarnessError` says
+that the test bed or its input is at fault, and an assertion says that we are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class HarnessError(Exception):
+    """The harness cannot go on, and the message is the one line that a person needs.
+
+    `advice` is a command or an action that mends it; it is appended to the line when given.
+    """
+
+    def __init__(self, message: str, *, advice: str | None = None) -> None:
+        super().__init__(message if advice is None else f"{message}; {advice}")
+        self.advice = advice
+
+
+class UsageError(HarnessError):
+    """A command, name, file or parameter that a person gave cannot be used (exit code 254)."""
+
+
+class ContractError(UsageError):
+    """A plug-in does not have the methods or attributes that its role asks for."""
+
+
+class SetupError(HarnessError):
+    """The cluster or the system could not be brought up."""
+
+
+class CheckerError(HarnessError):
+    """A checker could not do its work; its verdict is unknown, with this line as the reason."""
+
+
+class StoreError(HarnessError):
+    """The store cannot be written or read: a full disk, a missing or foreign directory."""
+
+
+class RemoteError(HarnessError):
+    """A command on a node failed, or the node could not be reached.
+
+    exit_status is None when no status came back: time ran out, or the connection broke.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        argv: Sequence[str],
+        *,
+        exit_status: int | None = None,
+        stderr: str = "",
+        reason: str | None = None,
+    ) -> None:
+        command = " ".join(argv)
+        what = reason or (
+            "no exit status" if exit_status is None else f"exit status {exit_status}"
+        )
+        tail = stderr.strip().splitlines()[-1:] or [""]
+        super().__init__(f"{node}: {command[:200]}: {what}{': ' + tail[0] if tail[0] else ''}")
+        self.node = node
+        self.argv = tuple(argv)
+        self.exit_status = exit_status
+        self.stderr = stderr
+
+
+class MalformedHistoryError(UsageError):
+    """A history breaks a rule of histories; the place is named: file, and line or operation."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: Path | str | None = None,
+        line: int | None = None,
+        operation: int | None = None,
+    ) -> None:
+        place = "" if path is None else str(path)
+        if line is not None:
+            place += f":{line}"
+        if operation is not None:
+            place += f"{', ' if place else ''}operation {operation}"
+        super().__init__(f"{place}: {message}" if place else message)
+        self.path = path
+        self.line = line
+        self.operation = operation
+
+
+class JournalError(HarnessError):
+    """A journal is damaged in its middle, or is not a journal; names the byte offset."""
+
+    def __init__(self, message: str, *, offset: int | None = None) -> None:
+        super().__init__(message if offset is None else f"{message} (at byte {offset})")
+        self.offset = offset
+
+
+class Interrupted(HarnessError):
+    """A person asked the run to stop (Ctrl-C); what was journaled is judged."""

@@ -1,0 +1,1 @@
+"""Generators: values that say which operation comes next."""

@@ -1,0 +1,1 @@
+"""What runs a test: the interpreter, the scheduler, the lifecycle and the store."""

@@ -1,0 +1,1 @@
+"""Nemeses: what can be broken, one file a family of faults."""

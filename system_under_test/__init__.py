@@ -1,0 +1,1 @@
+"""Systems under test: the reference nodes and the controller side of each system."""
