@@ -57,9 +57,7 @@ class RemoteError(HarnessError):
         reason: str | None = None,
     ) -> None:
         command = " ".join(argv)
-        what = reason or (
-            "no exit status" if exit_status is None else f"exit status {exit_status}"
-        )
+        what = reason or ("no exit status" if exit_status is None else f"exit status {exit_status}")
         tail = stderr.strip().splitlines()[-1:] or [""]
         super().__init__(f"{node}: {command[:200]}: {what}{': ' + tail[0] if tail[0] else ''}")
         self.node = node

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,12 +126,11 @@ class History:
     def take(self, rows: Integers | Booleans) -> History:
         """Give the history of these rows (indices in increasing order, or a mask)."""
         picked = np.flatnonzero(rows) if rows.dtype == np.bool_ else np.asarray(rows, np.int64)
-        return History(
-            **{
-                name: column[picked] if isinstance(column, np.ndarray) else column.take(picked)
-                for name, column in ((name, getattr(self, name)) for name in self.__slots__)
-            }
-        )
+        columns: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        for name, column in columns.items():
+            plain = isinstance(column, np.ndarray)
+            columns[name] = column[picked] if plain else column.take(picked)
+        return History(**columns)
 
     def by_key(self) -> Iterator[tuple[Value, History]]:
         """Give each key with the history of its operations, in the order of first use."""
@@ -218,9 +217,7 @@ class History:
         if len(rows):
             row = int(np.min(rows))
             what = f"process {self.process[row]} {self.f.value(row)}"
-            raise MalformedHistoryError(
-                f"{what}: {message}", operation=int(self.invoke_index[row])
-            )
+            raise MalformedHistoryError(f"{what}: {message}", operation=int(self.invoke_index[row]))
 
 
 def _text(value: Value) -> str | None:

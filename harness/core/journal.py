@@ -23,11 +23,7 @@ FRAME = struct.Struct("<2sII")
 PAYLOAD_LIMIT = 64 * 1024 * 1024
 
 
-class _Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    pass
-
-
-class Header(_Record, tag="header"):
+class Header(msgspec.Struct, tag="header", frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """The first record: what run this is. wall_s: seconds since the epoch, for people."""
 
     run: str
@@ -36,7 +32,7 @@ class Header(_Record, tag="header"):
     time_ns: int = 0
 
 
-class Invoke(_Record, tag="invoke"):
+class Invoke(msgspec.Struct, tag="invoke", frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """A worker is about to send; written before it may."""
 
     process: int
@@ -48,7 +44,9 @@ class Invoke(_Record, tag="invoke"):
     argument: Any = None
 
 
-class Complete(_Record, tag="complete"):
+class Complete(
+    msgspec.Struct, tag="complete", frozen=True, omit_defaults=True, kw_only=True, gc=False
+):
     """An operation ended. invoke: index of its Invoke; outcome: ok, fail or info."""
 
     invoke: int
@@ -62,7 +60,9 @@ class Complete(_Record, tag="complete"):
     error: str | None = None
 
 
-class Observe(_Record, tag="observe"):
+class Observe(
+    msgspec.Struct, tag="observe", frozen=True, omit_defaults=True, kw_only=True, gc=False
+):
     """A push that a subscriber received."""
 
     session: int
@@ -72,7 +72,9 @@ class Observe(_Record, tag="observe"):
     value: Any = None
 
 
-class FaultEvent(_Record, tag="fault"):
+class FaultEvent(
+    msgspec.Struct, tag="fault", frozen=True, omit_defaults=True, kw_only=True, gc=False
+):
     """A step in the life of a fault.
 
     state: planned, injecting, active, missed, healing, healed or expired. resolved: the targets
@@ -89,7 +91,7 @@ class FaultEvent(_Record, tag="fault"):
     error: str | None = None
 
 
-class Phase(_Record, tag="phase"):
+class Phase(msgspec.Struct, tag="phase", frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """A phase of the run begins. settled: whether the system had settled, where that is asked."""
 
     name: str
@@ -98,7 +100,9 @@ class Phase(_Record, tag="phase"):
     reason: str | None = None
 
 
-class ClockSample(_Record, tag="clock"):
+class ClockSample(
+    msgspec.Struct, tag="clock", frozen=True, omit_defaults=True, kw_only=True, gc=False
+):
     """How far a node's (or daemon's) wall clock is from the controller's.
 
     offset_ns: node minus controller. uncertainty_ns: half the round trip of the measurement.
@@ -111,7 +115,7 @@ class ClockSample(_Record, tag="clock"):
     daemon: str | None = None
 
 
-class Note(_Record, tag="note"):
+class Note(msgspec.Struct, tag="note", frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """Something worth keeping that is no event of the history. level: info, warning or error."""
 
     text: str
