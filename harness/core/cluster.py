@@ -182,6 +182,9 @@ class Cluster(Protocol):
     def stop(self) -> None:
         """Stop all daemons for good."""
 
+    def log_paths(self, node: str, spec: DaemonSpec) -> Sequence[str]:
+        """Where on the node a daemon's logs lie: its output first, then those that it names."""
+
     def expired(self) -> Mapping[str, Value]:
         """Give what watchdogs undid because the lease ran out, by node; empty is as it should be."""
 
