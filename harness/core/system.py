@@ -46,6 +46,10 @@ class System(Protocol):
         """The workload that runs when none is asked for."""
 
     @property
+    def checkers(self) -> Sequence[str]:
+        """The names of the checkers that judge its traces and dumps, whatever the workload."""
+
+    @property
     def facts(self) -> Mapping[str, Value]:
         """Promises and bounds that checkers use: "recovery_bound_s", "initial", N/R/W."""
 
