@@ -34,11 +34,39 @@ _PUBLIC = {
     "Verdict": "splitbrain.core.verdict",
     "Vocabulary": "splitbrain.core.operation",
     "Workload": "splitbrain.core.workload",
+    "judge": "splitbrain.check",
 }
 
-__all__ = sorted([*_PUBLIC, "__version__"])
+__all__ = [
+    "Anomaly",
+    "At",
+    "Bed",
+    "Checker",
+    "Client",
+    "DaemonSpec",
+    "Evidence",
+    "Fail",
+    "Fault",
+    "HarnessError",
+    "History",
+    "Info",
+    "Injection",
+    "Nemesis",
+    "Ok",
+    "Operation",
+    "Outcome",
+    "Schedule",
+    "Status",
+    "System",
+    "Verdict",
+    "Vocabulary",
+    "Workload",
+    "__version__",
+    "judge",
+]
 
 if TYPE_CHECKING:
+    from splitbrain.check import judge
     from splitbrain.core.client import Client, Fail, Info, Ok
     from splitbrain.core.cluster import Bed
     from splitbrain.core.errors import HarnessError

@@ -33,3 +33,4 @@ class PlantedBug:
     time_limit_s: float = 15.0
     concurrency: int = 10
     rate_hz: float | None = None
+    operation_timeout_s: float = 2.0

@@ -6,6 +6,8 @@ integers with a mask, codes into a dictionary of canonical texts, and ragged lis
 
 from __future__ import annotations
 
+import itertools
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,7 +21,10 @@ Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 Codes = NDArray[np.int32]
 
-_INT64 = range(-(2**63), 2**63)
+_NOTHING = type(None)
+_INTEGERS = {int, _NOTHING}
+_TEXTS = {str, _NOTHING}
+_LISTS = {list, _NOTHING}
 
 
 class Column(Protocol):
@@ -131,45 +136,68 @@ def integers(values: Iterable[int | None]) -> IntegerColumn:
 
     Raises: OverflowError for an integer beyond 64 bits.
     """
-    rows = list(values)
-    present = np.fromiter((item is not None for item in rows), np.bool_, len(rows))
-    items = np.fromiter((item or 0 for item in rows), np.int64, len(rows))
+    rows = values if isinstance(values, list) else list(values)
+    if None not in rows:
+        return IntegerColumn(np.fromiter(rows, np.int64, len(rows)), np.ones(len(rows), np.bool_))
+    present = np.fromiter(map(operator.is_not, rows, itertools.repeat(None)), np.bool_, len(rows))
+    items = np.fromiter([item or 0 for item in rows], np.int64, len(rows))
     return IntegerColumn(items, present)
 
 
 def coded(values: Iterable[Value]) -> CodedColumn:
     """Make a dictionary column of any JSON values."""
+    rows = values if isinstance(values, list) else list(values)
+    if set(map(type, rows)) <= _TEXTS:
+        return _coded_texts(rows)  # type: ignore[arg-type]
     table: dict[str, int] = {}
-    codes = [
-        -1 if item is None else table.setdefault(canonical(item), len(table)) for item in values
-    ]
+    codes = [-1 if item is None else table.setdefault(canonical(item), len(table)) for item in rows]
     return CodedColumn(np.array(codes, np.int32), tuple(table))
+
+
+def _coded_texts(rows: Sequence[str | None]) -> CodedColumn:
+    """Make a dictionary column of texts, each of which is written out once."""
+    distinct: dict[str | None, None] = dict.fromkeys(rows)
+    distinct.pop(None, None)
+    table: dict[str | None, int] = {text: code for code, text in enumerate(distinct)}
+    texts = tuple(canonical(text) for text in table)
+    table[None] = -1
+    codes = np.fromiter(map(table.__getitem__, rows), np.int32, len(rows))
+    return CodedColumn(codes, texts)
 
 
 def build(values: Sequence[Value]) -> Column:
     """Make the narrowest column that keeps every value exactly."""
-    if all(_is_integer(item) for item in values):
-        return integers(values)  # type: ignore[arg-type]
-    if all(item is None or _is_integers(item) for item in values):
-        return _ragged(values)
-    return coded(values)
+    rows = values if isinstance(values, list) else list(values)
+    types = set(map(type, rows))
+    if types <= _INTEGERS:
+        try:
+            return integers(rows)  # type: ignore[arg-type]
+        except OverflowError:
+            return coded(rows)
+    if types <= _LISTS:
+        return _ragged(rows) or coded(rows)
+    return coded(rows)
 
 
-def _is_integer(item: Value) -> bool:
-    return item is None or (type(item) is int and item in _INT64)
+def missing(length: int) -> CodedColumn:
+    """Make a column in which nothing stands."""
+    return CodedColumn(np.full(length, -1, np.int32), ())
 
 
-def _is_integers(item: Value) -> bool:
-    return isinstance(item, list) and all(type(i) is int and i in _INT64 for i in item)
-
-
-def _ragged(values: Sequence[Value]) -> RaggedColumn:
-    lists: list[list[int]] = [item if isinstance(item, list) else [] for item in values]  # type: ignore[misc]
-    lengths = np.fromiter((len(item) for item in lists), np.int64, len(lists))
+def _ragged(values: Sequence[Value]) -> RaggedColumn | None:
+    """Make a column of lists; None when they hold anything but integers of 64 bits."""
+    lists: list[list[int]] = [item or [] for item in values]  # type: ignore[misc]
+    flat = list(itertools.chain.from_iterable(lists))
+    if not set(map(type, flat)) <= {int}:
+        return None
+    try:
+        items = np.fromiter(flat, np.int64, len(flat))
+    except OverflowError:
+        return None
+    lengths = np.fromiter(map(len, lists), np.int64, len(lists))
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    flat = [number for item in lists for number in item]
     present = np.fromiter((item is not None for item in values), np.bool_, len(lists))
-    return RaggedColumn(offsets, np.array(flat, np.int64), present)
+    return RaggedColumn(offsets, items, present)
 
 
 def iterate(column: Column) -> Iterator[Value]:

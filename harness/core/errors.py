@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+COMMAND_SHOWN = 80
+
 
 class HarnessError(Exception):
     """The harness cannot go on, and the message is the one line that a person needs.
@@ -56,14 +58,20 @@ class RemoteError(HarnessError):
         stderr: str = "",
         reason: str | None = None,
     ) -> None:
-        command = " ".join(argv)
+        command = _shortened(argv)
         what = reason or ("no exit status" if exit_status is None else f"exit status {exit_status}")
         tail = stderr.strip().splitlines()[-1:] or [""]
-        super().__init__(f"{node}: {command[:200]}: {what}{': ' + tail[0] if tail[0] else ''}")
+        super().__init__(f"{node}: {command}: {what}{': ' + tail[0] if tail[0] else ''}")
         self.node = node
         self.argv = tuple(argv)
         self.exit_status = exit_status
         self.stderr = stderr
+
+
+def _shortened(argv: Sequence[str]) -> str:
+    """Give a command as part of one line: whatever it holds, no line breaks and no novel."""
+    line = " ".join(" ".join(argv).split())
+    return line if len(line) <= COMMAND_SHOWN else f"{line[: COMMAND_SHOWN - 1]}…"
 
 
 class MalformedHistoryError(UsageError):
@@ -96,5 +104,5 @@ class JournalError(HarnessError):
         self.offset = offset
 
 
-class Interrupted(HarnessError):
+class InterruptedRunError(HarnessError):
     """A person asked the run to stop (Ctrl-C); what was journaled is judged."""

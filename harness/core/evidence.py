@@ -19,9 +19,9 @@ from splitbrain.core.journal import (
     Phase,
     Record,
 )
+from splitbrain.core.message import Message
 from splitbrain.core.operation import Operation, Outcome
 from splitbrain.core.value import Value
-
 
 R = TypeVar("R", bound=Record)
 
@@ -53,7 +53,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
-    """The log of one daemon, text with whatever the daemon wrote. truncated: cut at the byte cap."""
+    """The log of one daemon, with whatever it wrote. truncated: cut at the byte cap."""
 
     node: str
     daemon: str
@@ -67,7 +67,7 @@ class Evidence:
 
     faults, phases, clocks, notes: the journal's records, each with its index in the journal.
     traces, dumps: by node. dumps: what the system's `Dump` power gave. facts: initial values,
-    N/R/W, declared promises, bounds.
+    N/R/W, declared promises, bounds. messages: all that were sent, where a simulator kept them.
     """
 
     history: History | None = None
@@ -79,6 +79,7 @@ class Evidence:
     traces: Mapping[str, Trace] | None = None
     dumps: Mapping[str, Value] | None = None
     logs: tuple[Log, ...] | None = None
+    messages: tuple[Message, ...] | None = None
     facts: Mapping[str, Value] = field(default_factory=dict)
 
     def missing(self, needs: Iterable[Need]) -> tuple[Need, ...]:
@@ -110,8 +111,20 @@ def from_journal(records: Iterable[Record]) -> Evidence:
         else:
             others.setdefault(type(record), []).append((index, record))
     history = History.of(
-        _operation(index, invoke, completes.get(index)) for index, invoke in invokes.items()
+        operation_of(index, invoke, completes.get(index)) for index, invoke in invokes.items()
     )
+    return _evidence(history, others)
+
+
+def from_columns(history: History, others: Iterable[tuple[int, Record]]) -> Evidence:
+    """Make evidence of a history and the other records of its journal, each with its index."""
+    by_kind: dict[type, list[tuple[int, Record]]] = {}
+    for index, record in others:
+        by_kind.setdefault(type(record), []).append((index, record))
+    return _evidence(history, by_kind)
+
+
+def _evidence(history: History, others: dict[type, list[tuple[int, Record]]]) -> Evidence:
     return Evidence(
         history=history,
         observations=_only(others, Observe),
@@ -126,7 +139,8 @@ def _only(others: dict[type, list[tuple[int, Record]]], kind: type[R]) -> tuple[
     return tuple((i, record) for i, record in others.get(kind, []) if isinstance(record, kind))
 
 
-def _operation(index: int, invoke: Invoke, completed: tuple[int, Complete] | None) -> Operation:
+def operation_of(index: int, invoke: Invoke, completed: tuple[int, Complete] | None) -> Operation:
+    """Make an operation of its records, each with its index; INFO where it is not completed."""
     done_at, done = completed or (None, None)
     return Operation(
         process=invoke.process,

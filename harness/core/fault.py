@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NoReturn, Protocol, runtime_checkable
 
 from splitbrain.core.errors import UsageError
 from splitbrain.core.randomness import Keyed
-from splitbrain.core.value import Value, require_value, same
+from splitbrain.core.value import Value, same
 
 if TYPE_CHECKING:
     from splitbrain.core.cluster import Bed
 
 SCHEDULE_VERSION = 1
 FAULT_LIMIT = 10_000
+SECONDS_LIMIT = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,36 +166,47 @@ def _fault_from(item: Value, place: int) -> Fault:
         message = f"fault {place} of the schedule is not an object"
         raise UsageError(message)
     reader = _Fields(item, f"fault {item.get('id', place)!r} of the schedule")
+    reader.require_known("id", "kind", "start", "duration_s", "target", "params")
     duration = None if item.get("duration_s") is None else reader.number("duration_s")
     return Fault(
         id=reader.text("id"),
         kind=reader.text("kind"),
         start=_start_from(_Fields(reader.mapping("start"), f"{reader.place}, start")),
         duration_s=duration,
-        target=require_value(item.get("target")),
+        target=item.get("target"),
         params=reader.mapping("params") if "params" in item else {},
     )
 
 
 def _start_from(fields: _Fields) -> Start:
     if "at_s" in fields.item:
+        fields.require_known("at_s")
         return At(fields.number("at_s"))
     if "when" in fields.item:
-        when = _Fields(fields.mapping("when"), f"{fields.place}, when")
-        node = when.text("node") if when.item.get("node") is not None else None
-        count = int(when.number("count")) if "count" in when.item else 1
-        source = when.text("source")
-        if source not in ("journal", "trace"):
-            when.refuse("source", '"journal" or "trace"')
-        condition = Condition(source, when.mapping("match"), node, count)
+        fields.require_known("when", "within_s", "after", "delay_s")
+        condition = _condition_from(_Fields(fields.mapping("when"), f"{fields.place}, when"))
         after = fields.text("after") if fields.item.get("after") is not None else None
-        delay_s = fields.number("delay_s") if "delay_s" in fields.item else 0.0
-        return When(condition, fields.number("within_s"), after, delay_s)
+        return When(condition, fields.number("within_s"), after, fields.number("delay_s", 0.0))
     if "after" in fields.item:
-        delay_s = fields.number("delay_s") if "delay_s" in fields.item else 0.0
-        return After(fields.text("after"), delay_s, bool(fields.item.get("healed", False)))
+        fields.require_known("after", "delay_s", "healed")
+        healed = fields.item.get("healed", False)
+        if not isinstance(healed, bool):
+            fields.refuse("healed", "true or false")
+        return After(fields.text("after"), fields.number("delay_s", 0.0), healed)
     message = f'{fields.place}: needs one of "at_s", "after" and "when"'
     raise UsageError(message)
+
+
+def _condition_from(fields: _Fields) -> Condition:
+    fields.require_known("source", "match", "node", "count")
+    source = fields.text("source")
+    if source not in ("journal", "trace"):
+        fields.refuse("source", '"journal" or "trace"')
+    count = fields.item.get("count", 1)
+    if type(count) is not int or count < 1:
+        fields.refuse("count", "a whole number of 1 or more")
+    node = fields.text("node") if fields.item.get("node") is not None else None
+    return Condition(source, fields.mapping("match"), node, count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,28 +214,33 @@ class _Fields:
     item: Mapping[str, Value]
     place: str
 
-    def refuse(self, name: str, wanted: str) -> None:
+    def refuse(self, name: str, wanted: str) -> NoReturn:
         message = f"{self.place}: {name!r} must be {wanted}, not {self.item.get(name)!r}"
         raise UsageError(message)
+
+    def require_known(self, *names: str) -> None:
+        strange = [name for name in self.item if name not in names]
+        if strange:
+            message = f"{self.place}: there is no {strange[0]!r} here; there are {', '.join(names)}"
+            raise UsageError(message)
 
     def text(self, name: str) -> str:
         value = self.item.get(name)
         if not isinstance(value, str) or not value:
             self.refuse(name, "a name")
-        return str(value)
+        return value
 
-    def number(self, name: str) -> float:
-        value = self.item.get(name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
-            self.refuse(name, "a number of 0 or more")
-            raise AssertionError
-        return float(value)
+    def number(self, name: str, default: float | None = None) -> float:
+        value = self.item.get(name, default)
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not fits or not 0 <= value <= SECONDS_LIMIT:  # type: ignore[operator]
+            self.refuse(name, f"a number of seconds from 0 to {SECONDS_LIMIT:g}")
+        return float(value)  # type: ignore[arg-type]
 
     def mapping(self, name: str) -> Mapping[str, Value]:
         value = self.item.get(name)
         if not isinstance(value, dict):
             self.refuse(name, "an object")
-            raise AssertionError
         return value
 
 
@@ -349,6 +366,14 @@ class SimpleNemesis(Protocol):
 
     def heal(self, bed: Bed, injection: Injection) -> None:
         """Undo it."""
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A nemesis that must get the cluster ready before the daemons start."""
+
+    def prepare(self, bed: Bed) -> None:
+        """Get ready; called once, where the nemesis is available."""
 
 
 NemesisFactory = Callable[[], Nemesis]

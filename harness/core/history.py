@@ -22,6 +22,7 @@ from splitbrain.core.columns import (
 )
 from splitbrain.core.errors import MalformedHistoryError
 from splitbrain.core.operation import Operation, Outcome
+from splitbrain.core.quoted import quoted
 from splitbrain.core.value import Value
 
 if TYPE_CHECKING:
@@ -65,12 +66,27 @@ class History:
     def of(cls, operations: Iterable[Operation]) -> History:
         """Make a history of these operations, whatever their order.
 
-        Raises: MalformedHistoryError when the operations break a rule of histories (see `validate`).
+        Raises: MalformedHistoryError when they break a rule of histories (see `validate`).
         """
         rows = sorted(operations, key=lambda operation: operation.invoke_index)
         history = cls._columns(rows)
         history.validate()
         return history
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame) -> History:
+        """Make a history of a pandas frame, one operation a row, whatever the order of the rows.
+
+        Columns are named as the fields of `Operation`. process, f, outcome ("ok", "fail" or
+        "info"), invoke_index and complete_index (missing: never completed) must be there; without
+        a column session it is the process, applied is true, and the others are missing. Integers
+        with gaps are of the type "Int64" or object, since floats lose them. `frame` is the inverse.
+
+        Raises: MalformedHistoryError naming column and row, or the operation that breaks a rule.
+        """
+        from splitbrain.core.from_frame import operations_of  # noqa: PLC0415 - few need it
+
+        return cls.of(operations_of(frame))
 
     @classmethod
     def _columns(cls, rows: Sequence[Operation]) -> History:
@@ -210,14 +226,16 @@ class History:
         completed = self.complete_index[self.complete_index != OPEN]
         places = np.sort(np.concatenate([self.invoke_index, completed]))
         twice = places[1:][places[1:] == places[:-1]]
+        if not len(twice):
+            return
         at = np.isin(self.invoke_index, twice) | np.isin(self.complete_index, twice)
         self._refuse(np.flatnonzero(at), "two events share its place in the journal")
 
     def _refuse(self, rows: Integers | NDArray[np.intp], message: str) -> None:
         if len(rows):
             row = int(np.min(rows))
-            what = f"process {self.process[row]} {self.f.value(row)}"
-            raise MalformedHistoryError(f"{what}: {message}", operation=int(self.invoke_index[row]))
+            what = f"process {self.process[row]} {quoted(str(self.f.value(row)))}: {message}"
+            raise MalformedHistoryError(what, operation=int(self.invoke_index[row]))
 
 
 def _text(value: Value) -> str | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +124,8 @@ class Note(msgspec.Struct, tag="note", frozen=True, omit_defaults=True, kw_only=
     data: Any = None
 
 
+_OPERATIONS = (b'{"type":"invoke"', b'{"type":"complete"')
+
 Record = Header | Invoke | Complete | Observe | FaultEvent | Phase | ClockSample | Note
 
 encode_payload = msgspec.json.Encoder().encode
@@ -162,13 +163,54 @@ def decode(data: bytes | memoryview, *, name: str = "journal") -> Decoded:
         raise JournalError(message, offset=0)
     records: list[Record] = []
     offset = len(MAGIC)
-    for record, offset in _records(data, offset):  # noqa: B007 - the last offset is used below
+    while (found := read_record(data, offset)) is not None:
+        record, offset = found
         records.append(record)
     tail = _nonzero_length(data, offset)
     if tail and _next_record(data, offset + 1) is not None:
         message = f"{name} is damaged: record {len(records)} cannot be read, but others follow it"
         raise JournalError(message, offset=offset)
     return Decoded(tuple(records), tail, offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What a journal held beside operations, by index; and how many began and ended."""
+
+    records: tuple[tuple[int, Record], ...]
+    invokes: int
+    completes: int
+
+
+def decode_but_operations(data: bytes) -> Rest | None:
+    """Read what is no invocation and no completion.
+
+    None where anything is out of the ordinary: `decode` says what it is.
+    """
+    counts = [0, 0]
+    others: list[tuple[int, Record]] = []
+    offset, index, end = len(MAGIC), 0, len(data)
+    if data[:offset] != MAGIC:
+        return None
+    while offset < end:
+        if end - offset < FRAME.size:
+            return None
+        mark, length, crc = FRAME.unpack_from(data, offset)
+        begin = offset + FRAME.size
+        offset = begin + length
+        if mark != MARK or length > PAYLOAD_LIMIT or offset > end:
+            return None
+        if not data.startswith(_OPERATIONS, begin, offset):
+            found = read_record(data, begin - FRAME.size)
+            if found is None:
+                return None
+            others.append((index, found[0]))
+        elif zlib.crc32(data[begin:offset]) != crc:
+            return None
+        else:
+            counts[0 if data.startswith(_OPERATIONS[0], begin, offset) else 1] += 1
+        index += 1
+    return Rest(tuple(others), *counts)
 
 
 def read_record(data: bytes | memoryview, offset: int) -> tuple[Record, int] | None:
@@ -184,14 +226,8 @@ def read_record(data: bytes | memoryview, offset: int) -> tuple[Record, int] | N
         return None
     try:
         return _decode_payload(payload), end + length
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def _records(data: bytes | memoryview, offset: int) -> Iterator[tuple[Record, int]]:
-    while (found := read_record(data, offset)) is not None:
-        record, offset = found
-        yield record, offset
 
 
 def _nonzero_length(data: bytes | memoryview, offset: int) -> int:

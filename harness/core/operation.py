@@ -104,9 +104,19 @@ READ = Function(name="read", result=Kind.VALUE)
 WRITE = Function(name="write", argument=Kind.VALUE)
 CAS = Function(name="cas", argument=Kind.PAIR)
 APPEND = Function(name="append", argument=Kind.VALUE)
+DELETE = Function(name="delete")
+ADD = Function(name="add", argument=Kind.VALUE)
+REMOVE = Function(name="remove", argument=Kind.VALUE)
 
 REGISTER = Vocabulary.of(READ, WRITE, CAS)
 """Registers, one a key: read, write, and compare-and-set with the argument [old, new]."""
 
 KEYED_STORE = Vocabulary.of(READ, WRITE, CAS, APPEND)
 """A keyed store: a register that `append` also makes longer."""
+
+STORE = Vocabulary.of(READ, WRITE, DELETE, ADD, REMOVE)
+"""A replicated store: values that are read, written and deleted, and carts of items.
+
+A read gives the value, or the list of all that stand side by side, as the store promises for the
+key; `add` and `remove` change one item of a cart, which holds a list.
+"""

@@ -9,8 +9,20 @@ from typing import Protocol
 
 from splitbrain.core.evidence import Evidence
 from splitbrain.core.fault import Resolved, Schedule
+from splitbrain.core.operation import Operation
+from splitbrain.core.planned import PlannedOperation
 from splitbrain.core.value import Value
 from splitbrain.core.verdict import Status, Verdict
+
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "node_count": (1, 50),
+    "time_limit_s": (0.1, 7 * 24 * 3600.0),
+    "concurrency": (1, 1000),
+    "rate_hz": (0.001, 1e6),
+    "interval_s": (0.1, 7 * 24 * 3600.0),
+    "operation_timeout_s": (0.01, 3600.0),
+}
+"""The least and the greatest value of a plan's numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +31,10 @@ class Plan:
 
     system, workload, nemeses: names as the catalogue takes them. checkers: names of checkers beside
     the workload's own. schedule: faults as given; None means that they are drawn from the seed.
-    resolved: targets to pin. options: the system's own, by name ("bugs", "nodes": {...}).
+    resolved: targets to pin. operation_timeout_s: after which an operation's outcome is unknown, on
+    plain hardware. options: the system's own, by name ("bugs", "nodes": {...}). cluster_options:
+    the cluster's own ("disk").
+    operations: what the workers do, one by one; None for what the workload hands out.
     """
 
     system: str
@@ -31,6 +46,7 @@ class Plan:
     concurrency: int = 10
     rate_hz: float | None = None
     interval_s: float | None = None
+    operation_timeout_s: float = 2.0
     seed: int = 0
     bug: str | None = None
     checkers: tuple[str, ...] = ()
@@ -38,6 +54,24 @@ class Plan:
     resolved: tuple[Resolved, ...] | None = None
     options: Mapping[str, Value] = field(default_factory=dict)
     parameters: Mapping[str, Value] = field(default_factory=dict)
+    cluster_options: Mapping[str, Value] = field(default_factory=dict)
+    operations: tuple[PlannedOperation, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinimalHistory:
+    """The few operations of a history in which a checker finds the same anomaly.
+
+    path: the file of JSON lines that holds them. total: how many operations the history has.
+    is_minimal: False where time ran out before it was certain that none of them can go.
+    """
+
+    checker: str
+    anomaly: str
+    path: Path
+    operations: tuple[Operation, ...]
+    total: int
+    is_minimal: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +80,9 @@ class RunResult:
 
     label: what people call it: "raft register" or a file's name. path: the run directory, or the
     file that was checked. verdicts: by checker. failure: one line when the harness itself failed.
+    notes: lines worth knowing, such as what was dropped or what an importer assumed. trace_hash:
+    over the journal and all that the nodes traced, of runs in virtual time: equal seeds, equal
+    hashes. minimal: the minimal histories that were asked for.
     """
 
     label: str
@@ -57,6 +94,14 @@ class RunResult:
     schedule: Schedule | None = None
     failure: str | None = None
     interrupted: bool = False
+    notes: tuple[str, ...] = ()
+    trace_hash: str | None = None
+    minimal: tuple[MinimalHistory, ...] = ()
+
+    @property
+    def valid(self) -> bool:
+        """True when everything was judged valid and nothing went wrong in the harness."""
+        return self.status is Status.VALID and self.failure is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,11 +67,52 @@ class System(Protocol):
 
 
 @runtime_checkable
+class Speaks(Protocol):
+    """The power to tell which operations there are, so that a workload can do without the rest."""
+
+    @property
+    def functions(self) -> frozenset[str]:
+        """The names of its operations."""
+
+
+@runtime_checkable
+class JudgedBy(Protocol):
+    """The power to say which checkers judge a workload, where that depends on what it does."""
+
+    def judged_by(self, workload: str, params: Mapping[str, Value]) -> Sequence[str]:
+        """Give the names of the checkers beside `checkers`. params: the workload's own."""
+
+
+@runtime_checkable
+class Thresholds(Protocol):
+    """The power to tell which options are numbers that so much must happen for.
+
+    A snapshot every hundred entries asks for a hundred entries: who makes a failing run small
+    lowers such numbers first.
+    """
+
+    @property
+    def thresholds(self) -> Mapping[str, int]:
+        """The least value that makes sense, by the option's name."""
+
+
+@runtime_checkable
 class Primaries(Protocol):
     """The power to tell who leads."""
 
     def primaries(self, topology: Topology) -> tuple[str, ...]:
         """Give the nodes that believe to lead, the most recent first; never raises."""
+
+
+@runtime_checkable
+class ChangesMembers(Protocol):
+    """The power to add and remove nodes while the system runs."""
+
+    def members(self, topology: Topology) -> tuple[str, ...]:
+        """Give who belongs to it; empty while nobody can tell; never raises."""
+
+    def change_members(self, topology: Topology, wish: str, node: str) -> str | None:
+        """Ask to "add", "remove" or "transfer" to a node; say why it is refused, or None."""
 
 
 @runtime_checkable
@@ -99,3 +140,8 @@ class Dump(Protocol):
 
     def dump(self, topology: Topology) -> Mapping[str, Value]:
         """Give the content of each replica that answers, by node."""
+
+
+def spoken(system: System) -> frozenset[str] | None:
+    """Give the operations that a system says it has; None when it does not say."""
+    return system.functions if isinstance(system, Speaks) else None

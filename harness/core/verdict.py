@@ -53,6 +53,9 @@ class Verdict:
     judges: bool = True
 
     def __post_init__(self) -> None:
+        if not isinstance(self.status, Status):
+            message = f"the status of a verdict is a Status, not {self.status!r}"
+            raise TypeError(message)
         if self.anomalies and self.status is not Status.INVALID:
             message = "a verdict with anomalies is invalid"
             raise ValueError(message)

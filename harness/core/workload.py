@@ -29,7 +29,8 @@ class Load:
     """How hard to drive the system.
 
     concurrency: client workers. time_limit_s: length of the main phase. rate_hz: operations a
-    second in all, None for as fast as they go. params: the workload's own, by name.
+    second in all, None for as fast as they go. params: the workload's own, by name. functions: what
+    the system can do, None for everything; a workload that can do without the rest leaves it out.
     """
 
     seed: int
@@ -38,6 +39,7 @@ class Load:
     time_limit_s: float
     rate_hz: float | None = None
     params: Mapping[str, Value] = field(default_factory=dict)
+    functions: frozenset[str] | None = None
 
 
 class Workload(Protocol):
