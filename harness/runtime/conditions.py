@@ -101,6 +101,6 @@ class JournalWatch:
 def _record_of(line: bytes) -> Mapping[str, Value] | None:
     try:
         value = msgspec.json.decode(line)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

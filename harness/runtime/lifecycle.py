@@ -7,26 +7,35 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
-from splitbrain.core.cluster import Bed, Cluster
-from splitbrain.core.errors import HarnessError, Interrupted, UsageError
+from splitbrain.core.cluster import Bed, Cluster, Topology
+from splitbrain.core.errors import HarnessError, InterruptedRunError, StoreError, UsageError
 from splitbrain.core.evidence import Evidence, Log, Trace, from_journal
-from splitbrain.core.fault import Nemesis, Resolved, Schedule, Shape, When
+from splitbrain.core.fault import Nemesis, Preparing, Resolved, Schedule, Shape, When
 from splitbrain.core.generator import Generator
 from splitbrain.core.journal import ClockSample, FaultEvent, Header, Note, Phase
 from splitbrain.core.run import Monitor, Plan, Progress
-from splitbrain.core.system import DaemonSpec, Dump, Primaries, Settled, System, Traces
+from splitbrain.core.system import (
+    ChangesMembers,
+    DaemonSpec,
+    Dump,
+    Primaries,
+    Settled,
+    System,
+    Traces,
+    spoken,
+)
 from splitbrain.core.value import Value
 from splitbrain.core.workload import Load, Workload
+from splitbrain.runtime.agenda import Agenda
 from splitbrain.runtime.conditions import JournalWatch, TraceWatch, Watch
-from splitbrain.runtime.interpreter import Interpreter
-from splitbrain.runtime.journal import JournalReader, JournalWriter, read_journal
-from splitbrain.runtime.scheduler import Scheduler, unavailable
-from splitbrain.runtime.store import LOG_LIMIT_BYTES, TRACE_LIMIT_BYTES, RunDirectory
+from splitbrain.runtime.control import Control
+from splitbrain.runtime.scheduler import unavailable
+from splitbrain.runtime.store import LOG_LIMIT_BYTES, TRACE_LIMIT_BYTES, MemoryRun, RunDirectory
+from splitbrain.runtime.timing import Workers, timing_of
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +51,8 @@ MONITOR_S = 0.25
 class Experiment:
     """Everything that a run is made of, built and checked.
 
-    draw: gives the schedule for the bed's shape where the plan has none of its own.
+    optional: the kinds that are left out where the cluster cannot have them. draw: gives the
+    schedule for the bed's shape, of the nemeses that it can have, where the plan has none.
     """
 
     plan: Plan
@@ -50,46 +60,8 @@ class Experiment:
     system: System
     workload: Workload
     nemeses: Mapping[str, Nemesis]
-    draw: Callable[[Shape], Schedule]
-    operation_timeout_s: float = 5.0
-
-
-@dataclass(slots=True)
-class Control:
-    """What another thread may ask of a run: to stop early, or to give everything up at once."""
-
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _abandon: threading.Event = field(default_factory=threading.Event)
-    reason: str = ""
-
-    def stop(self, reason: str) -> None:
-        """Ask the run to heal, and to judge what is there."""
-        self.reason = self.reason or reason
-        self._stop.set()
-
-    def abandon(self) -> None:
-        """Ask the run to tear down at once."""
-        self.stop("abandoned")
-        self._abandon.set()
-
-    @property
-    def stopped(self) -> bool:
-        """True once somebody asked the run to stop."""
-        return self._stop.is_set()
-
-    @property
-    def abandoned(self) -> bool:
-        """True once somebody asked it to give up."""
-        return self._abandon.is_set()
-
-    def wait(self, timeout_s: float) -> bool:
-        """Wait until stopped, or until time is up; tell whether stopped."""
-        return self._stop.wait(timeout_s)
-
-    def check(self) -> None:
-        """Raise Interrupted once stopped."""
-        if self.stopped:
-            raise Interrupted(self.reason)
+    draw: Callable[[Shape, Sequence[Nemesis]], Schedule]
+    optional: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +78,11 @@ class Lifecycle:
     """One run from the cluster's start to its end; use it once, by `perform`."""
 
     def __init__(
-        self, experiment: Experiment, run: RunDirectory, monitor: Monitor, control: Control
+        self,
+        experiment: Experiment,
+        run: RunDirectory | MemoryRun,
+        monitor: Monitor,
+        control: Control,
     ) -> None:
         self._experiment = experiment
         self._plan = experiment.plan
@@ -116,30 +92,31 @@ class Lifecycle:
         self._run = run
         self._monitor = monitor
         self._control = control
-        self._journal = JournalWriter(run.journal_path)
+        self._journal = run.create_journal()
+        self._timing = timing_of(experiment.cluster)
         self._schedule: Schedule | None = None
-        self._scheduler: Scheduler | None = None
-        self._interpreter: Interpreter | None = None
-        self._began_s = time.monotonic()
+        self._scheduler: Agenda | None = None
+        self._interpreter: Workers | None = None
+        self._began_s = self._now_s()
         self._phase_name = "start"
         self._phase_began_s = self._began_s
         self._phase_limit_s: float | None = None
         self._settled = False
         self._next_sample_s = 0.0
         self._done = threading.Event()
+        self._specs: Mapping[str, Sequence[DaemonSpec]] = {}
+        self._store_failure: str | None = None
+        self._nemeses: Mapping[str, Nemesis] = {}
+        self._expired: dict[str, Value] = {}
 
     def perform(self) -> Outcome:
-        """Live the run, in a thread of its own; a Ctrl-C reaches the caller, who has the control."""
-        self._append(
-            Header(run=str(self._run.path.name), wall_s=time.time(), time_ns=time.monotonic_ns())
-        )
+        """Live the run, in a thread of its own: Ctrl-C reaches the caller, who has the control."""
+        self._append(self._timing.header(self._run.path.name, self._plan.seed))
         failure: str | None = None
         interrupted = False
         extra = Evidence()
-        watcher = threading.Thread(target=self._watch, name="progress", daemon=True)
-        watcher.start()
         try:
-            with self._cluster.entered():
+            with self._watched(), self._cluster.entered():
                 try:
                     failure, interrupted = self._live()
                     extra = self._after()
@@ -149,16 +126,14 @@ class Lifecycle:
             failure = failure or str(error)
         finally:
             self._phase("done")
-            self._done.set()
-            watcher.join()
             self._journal.close()
-        return self._outcome(extra, failure, interrupted=interrupted)
+        return self._outcome(extra, failure or self._store_failure, interrupted=interrupted)
 
     def _live(self) -> tuple[str | None, bool]:
         try:
             self._provision()
             self._load()
-        except Interrupted as error:
+        except InterruptedRunError as error:
             logger.info("interrupted: %s", error)
             self._note("warning", f"interrupted: {error}")
             return None, True
@@ -175,20 +150,36 @@ class Lifecycle:
         self._cluster.up()
         self._control.check()
         self._phase("install")
-        topology = self._cluster.topology
-        self._on_all(
-            topology.nodes, lambda node: self._system.install(self._cluster.host(node), topology)
-        )
+        self._specs = self._timing.deploy(self._system, self._cluster, self._plan.seed)
         self._control.check()
-        specs: dict[str, Sequence[DaemonSpec]] = {
-            node: self._system.daemons(node, topology) for node in topology.nodes
-        }
-        self._specs = specs
-        self._cluster.start(specs)
+        self._prepare_faults()
+        self._cluster.start(self._specs)
         self._control.check()
+
+    def _prepare_faults(self) -> None:
+        """See which nemeses can work here, and let them get the cluster ready.
+
+        Raises: UsageError for one that was asked for by its name and cannot.
+        """
+        bed, asked = self._bed(), self._experiment.nemeses
+        reasons = unavailable(list(asked.values()), bed)
+        for kind, reason in reasons.items():
+            if kind not in self._experiment.optional:
+                message = f"the nemesis {kind!r} cannot work here: {reason}{self._limits(bed)}"
+                raise UsageError(message)
+            self._note("info", f"the nemesis {kind!r} is left out: {reason}")
+            self._monitor.message(f"no {kind} here: {reason}")
+        self._nemeses = {kind: item for kind, item in asked.items() if kind not in reasons}
+        if asked and not self._nemeses:
+            message = f"none of the nemeses can work here: {next(iter(reasons.values()))}"
+            raise UsageError(message)
+        for nemesis in self._nemeses.values():
+            if isinstance(nemesis, Preparing):
+                nemesis.prepare(bed)
 
     def _load(self) -> None:
         topology = self._cluster.topology
+        self._run.write_json("facts.json", self._facts())
         load = Load(
             seed=self._plan.seed,
             nodes=topology.nodes,
@@ -196,16 +187,18 @@ class Lifecycle:
             time_limit_s=self._plan.time_limit_s,
             rate_hz=self._plan.rate_hz,
             params=self._plan.parameters,
+            functions=spoken(self._system),
         )
         bed = self._bed()
         self._schedule = self._make_schedule(bed)
         self._run.write_json("schedule.json", self._schedule.to_value())
-        self._interpreter = Interpreter(
+        self._interpreter = self._timing.workers(
+            self._system,
+            self._workload.vocabulary,
+            topology,
             journal=self._journal,
-            client_factory=self._system.client(self._workload.vocabulary, topology),
-            nodes=topology.nodes,
             concurrency=load.concurrency,
-            operation_timeout_s=self._experiment.operation_timeout_s * topology.pace,
+            operation_timeout_s=self._plan.operation_timeout_s * topology.pace,
         )
         self._phase("setup", limit_s=SETUP_LIMIT_S)
         self._settle("the system has not come up")
@@ -225,9 +218,9 @@ class Lifecycle:
     def _main(self, load: Load, bed: Bed) -> None:
         assert self._schedule is not None
         self._phase("main", limit_s=load.time_limit_s)
-        self._scheduler = Scheduler(
+        self._scheduler = scheduler = self._timing.scheduler(
             bed=bed,
-            nemeses=self._experiment.nemeses,
+            nemeses=self._nemeses,
             schedule=self._schedule,
             journal=self._journal,
             seed=self._plan.seed,
@@ -235,11 +228,11 @@ class Lifecycle:
             pinned=self._pinned(),
             idle=self._sample_clocks,
         )
-        self._scheduler.start()
+        scheduler.start()
         try:
             self._perform(self._workload.main(load), load.time_limit_s)
         finally:
-            self._scheduler.stop()
+            scheduler.stop()
             self._phase("heal")
             self._heal()
 
@@ -255,30 +248,35 @@ class Lifecycle:
             self._note("error", f"not healed: {line}")
             self._monitor.message(f"could not heal {line}")
         for node, undone in self._cluster.expired().items():
-            self._note("warning", "the lease expired and the node healed itself", node=node)
-            self._append(
-                FaultEvent(
-                    fault=f"lease-{node}",
-                    kind="lease",
-                    state="expired",
-                    time_ns=time.monotonic_ns(),
-                    proof=undone,
-                )
+            if self._expired.get(node) != undone:
+                self._expired[node] = undone
+                self._record_expired(node, undone)
+
+    def _record_expired(self, node: str, undone: Value) -> None:
+        self._note("warning", "the lease expired and the node healed itself", node=node)
+        self._append(
+            FaultEvent(
+                fault=f"lease-{node}",
+                kind="lease",
+                state="expired",
+                time_ns=self._timing.now_ns(),
+                proof=undone,
             )
+        )
 
     def _settle(self, why: str) -> str | None:
         """Wait until the system has settled; give the reason if it has not in time."""
         if not isinstance(self._system, Settled):
             return None
-        deadline = time.monotonic() + self._recovery_bound_s()
+        deadline = self._now_s() + self._recovery_bound_s()
         while True:
             reason = self._system.unsettled(self._cluster.topology)
             if reason is None or self._control.stopped:
                 return reason
-            if time.monotonic() > deadline:
+            if self._now_s() > deadline:
                 self._note("warning", f"{why} within {self._recovery_bound_s():g} s: {reason}")
                 return reason
-            self._control.wait(SETTLE_POLL_S)
+            self._timing.wait(self._control, SETTLE_POLL_S)
 
     def _recovery_bound_s(self) -> float:
         bound = self._system.facts.get("recovery_bound_s", DEFAULT_RECOVERY_BOUND_S)
@@ -301,26 +299,34 @@ class Lifecycle:
             network=cluster.network,
             clocks=cluster.clocks,
             hosts=cluster.hosts,
+            burdens=getattr(cluster, "burdens", None),  # a plug-in may not know of these
+            disks=getattr(cluster, "disks", None),
             primaries=primaries,
+            members=_Asked(system, cluster.topology)
+            if isinstance(system, ChangesMembers)
+            else None,
             facts=system.facts,
+            later=self._timing.later,
         )
 
     def _make_schedule(self, bed: Bed) -> Schedule:
-        reasons = unavailable(list(self._experiment.nemeses.values()), bed)
-        for kind, reason in reasons.items():
-            message = f"the nemesis {kind!r} cannot work here: {reason}"
-            raise UsageError(message)
         if self._plan.resolved is not None:
             return Schedule(tuple(item.fault for item in self._plan.resolved))
         if self._plan.schedule is not None:
             return self._plan.schedule
         interval = {} if self._plan.interval_s is None else {"interval_s": self._plan.interval_s}
         powers = frozenset({"primaries"} if bed.primaries is not None else ())
-        return self._experiment.draw(
-            Shape(
-                nodes=bed.nodes, time_limit_s=self._plan.time_limit_s, powers=powers, **interval
-            )
+        shape = Shape(
+            nodes=bed.nodes, time_limit_s=self._plan.time_limit_s, powers=powers, **interval
         )
+        return self._experiment.draw(shape, list(self._nemeses.values()))
+
+    def _limits(self, bed: Bed) -> str:
+        """Give why facets are absent, where the cluster knows."""
+        absent = [name for name in ("network", "clocks", "hosts") if getattr(bed, name) is None]
+        known = [getattr(self._cluster, f"{name}_reason", None) for name in absent]
+        reasons = [reason for reason in known if reason]
+        return f" ({'; '.join(reasons)})" if reasons else ""
 
     def _pinned(self) -> Mapping[str, Resolved]:
         return {item.fault.id: item for item in self._plan.resolved or ()}
@@ -328,28 +334,29 @@ class Lifecycle:
     def _watch_for(self, start: When) -> Watch:
         condition = start.condition
         if condition.source == "journal":
-            reader = JournalReader(self._run.journal_path)
-            journal = JournalWatch(condition, reader.read_from)
+            journal = JournalWatch(condition, self._run.follow_journal())
             if start.after is not None:
                 journal.skip()
             return journal
-        nodes = self._cluster.topology.nodes if condition.node is None else (condition.node,)
-        trace = TraceWatch(condition, nodes, self._read_trace)
+        system, cluster = self._system, self._cluster
+        if not isinstance(system, Traces):
+            message = f"the system {system.name!r} writes no traces to wait for"
+            raise HarnessError(message)
+        nodes = cluster.topology.nodes if condition.node is None else (condition.node,)
+        paths = {node: system.trace_path(node) for node in nodes}
+
+        def read(node: str, offset: int) -> bytes:
+            return cluster.host(node).get(paths[node], limit_bytes=TRACE_LIMIT_BYTES, offset=offset)
+
+        trace = TraceWatch(condition, nodes, read)
         if start.after is not None:
             trace.skip()
         return trace
 
-    def _read_trace(self, node: str, offset: int) -> bytes:
-        if not isinstance(self._system, Traces):
-            message = f"the system {self._system.name!r} writes no traces to wait for"
-            raise HarnessError(message)
-        path = self._system.trace_path(node)
-        return self._cluster.host(node).get(path, limit_bytes=TRACE_LIMIT_BYTES, offset=offset)
-
     def _after(self) -> Evidence:
         """Heal what is still broken, and collect what the nodes hold."""
         self._heal()
-        if self._control.abandoned or not getattr(self, "_specs", None):
+        if self._control.abandoned or not self._specs:
             return Evidence()
         self._phase("collect")
         topology = self._cluster.topology
@@ -357,13 +364,25 @@ class Lifecycle:
         if isinstance(self._system, Dump):
             dumps = self._system.dump(topology)
         for node in topology.nodes:
-            for daemon, runs in self._cluster.daemons.running(node).items():
-                if not runs:
-                    self._note("warning", f"the daemon {daemon} had died by itself", node=node)
-        self._cluster.stop()
+            self._note_the_dead(node)
+        try:
+            self._cluster.stop()
+        except HarnessError as error:
+            self._note("warning", f"not every daemon was stopped: {error}")
         traces = self._collect_traces(topology.nodes)
         logs = tuple(log for node in topology.nodes for log in self._collect_logs(node))
         return Evidence(traces=traces, dumps=dumps, logs=logs)
+
+    def _note_the_dead(self, node: str) -> None:
+        """Note daemons that died by themselves; a node that went away costs no evidence."""
+        try:
+            running = self._cluster.daemons.running(node)
+        except HarnessError as error:
+            self._note("warning", f"it cannot be reached: {error}", node=node)
+            return
+        for daemon, runs in running.items():
+            if not runs:
+                self._note("warning", f"the daemon {daemon} had died by itself", node=node)
 
     def _collect_traces(self, nodes: Sequence[str]) -> Mapping[str, Trace] | None:
         if not isinstance(self._system, Traces):
@@ -376,7 +395,7 @@ class Lifecycle:
             except HarnessError as error:
                 traces[node] = Trace(node=node, records=(), gaps=(f"not collected: {error}",))
             else:
-                traces[node] = self._system.read_trace(node, data)
+                traces[node] = _marked_if_cut(self._system.read_trace(node, data), len(data))
         return traces
 
     def _collect_logs(self, node: str) -> list[Log]:
@@ -406,11 +425,12 @@ class Lifecycle:
 
     def _outcome(self, extra: Evidence, failure: str | None, *, interrupted: bool) -> Outcome:
         evidence = replace(
-            from_journal(read_journal(self._run.journal_path).records),
+            from_journal(self._run.read_journal().records),
             traces=extra.traces,
             dumps=extra.dumps,
             logs=extra.logs,
-            facts={**self._system.facts, **self._workload.facts},
+            messages=self._timing.messages(),
+            facts=self._facts(),
         )
         return Outcome(
             evidence=evidence,
@@ -419,13 +439,13 @@ class Lifecycle:
             interrupted=interrupted,
         )
 
-    def _on_all(self, nodes: Sequence[str], act: Callable[[str], None]) -> None:
-        with ThreadPoolExecutor(max_workers=min(16, len(nodes))) as pool:
-            for done in [pool.submit(act, node) for node in nodes]:
-                done.result()
+    def _facts(self) -> dict[str, Value]:
+        """Give what checkers must know; the pace stretches bounds that a system declares."""
+        pace: Value = self._cluster.topology.pace
+        return {**self._system.facts, **self._workload.facts, "pace": pace}
 
     def _sample_clocks(self) -> None:
-        now = time.monotonic()
+        now = self._now_s()
         if self._cluster.clocks is None or now < self._next_sample_s:
             return
         self._next_sample_s = now + CLOCK_SAMPLE_S
@@ -440,7 +460,7 @@ class Lifecycle:
                     node=node,
                     offset_ns=offset_ns,
                     uncertainty_ns=uncertainty_ns,
-                    time_ns=time.monotonic_ns(),
+                    time_ns=self._timing.now_ns(),
                 )
             )
 
@@ -453,31 +473,51 @@ class Lifecycle:
         reason: str | None = None,
     ) -> None:
         self._phase_name = name
-        self._phase_began_s = time.monotonic()
+        self._phase_began_s = self._now_s()
         self._phase_limit_s = limit_s
         logger.info("phase %s", name)
         self._append(
-            Phase(name=name, time_ns=time.monotonic_ns(), settled=settled, reason=reason)
+            Phase(name=name, time_ns=self._timing.now_ns(), settled=settled, reason=reason)
         )
 
     def _note(self, level: str, text: str, *, node: str | None = None) -> None:
-        self._append(Note(text=text, time_ns=time.monotonic_ns(), level=level, node=node))
+        self._append(Note(text=text, time_ns=self._timing.now_ns(), level=level, node=node))
 
-    def _append(
-        self, record: Header | Phase | Note | ClockSample | FaultEvent
-    ) -> None:
-        with self._journal.lock:
-            self._journal.append(record)
+    def _append(self, record: Header | Phase | Note | ClockSample | FaultEvent) -> None:
+        """Write a record; a store that is full stops the load, but never healing and teardown."""
+        try:
+            with self._journal.lock:
+                self._journal.append(record)
+        except StoreError as error:
+            self._store_failure = self._store_failure or str(error)
+            self._control.stop("the store cannot be written")
+
+    def _now_s(self) -> float:
+        return self._timing.now_ns() / 1e9
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Tell whoever watches a few times a second of real time, while it lasts."""
+        if isinstance(self._run, MemoryRun):
+            yield
+            return
+        watcher = threading.Thread(target=self._watch, name="progress", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            self._done.set()
+            watcher.join()
 
     def _watch(self) -> None:
         before: Mapping[str, int] = {}
-        before_s = time.monotonic()
+        before_s = self._now_s()
         while not self._done.wait(MONITOR_S):
             counts = {} if self._interpreter is None else self._interpreter.counts()
-            now = time.monotonic()
+            now = self._now_s()
+            passed_s = max(1e-9, now - before_s)
             rates = {
-                name: (count - before.get(name, 0)) / (now - before_s)
-                for name, count in counts.items()
+                name: (count - before.get(name, 0)) / passed_s for name, count in counts.items()
             }
             before, before_s = counts, now
             self._monitor.progress(
@@ -491,3 +531,24 @@ class Lifecycle:
                     active=() if self._scheduler is None else self._scheduler.active(),
                 )
             )
+
+
+def _marked_if_cut(trace: Trace, length: int) -> Trace:
+    """Name the gap at the end of a trace of which no more than the limit was read."""
+    if length < TRACE_LIMIT_BYTES:
+        return trace
+    return replace(trace, gaps=(*trace.gaps, f"cut after {TRACE_LIMIT_BYTES} bytes"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A system's members, as the bed has them."""
+
+    system: ChangesMembers
+    topology: Topology
+
+    def current(self) -> tuple[str, ...]:
+        return self.system.members(self.topology)
+
+    def change(self, wish: str, node: str) -> str | None:
+        return self.system.change_members(self.topology, wish, node)

@@ -35,7 +35,7 @@ def verdict_from_value(value: Value) -> Verdict:
         assert isinstance(stats, dict)
         assert isinstance(reasons, list)
         return Verdict(
-            status=Status(value["status"]),
+            status=Status(str(value["status"])),
             judges=bool(value["judges"]),
             reasons=tuple(map(str, reasons)),
             stats=stats,

@@ -1,264 +1,43 @@
-"""The scheduler: carries a schedule out over time, and heals whatever it began.
-
-Each fault goes through planned, injecting, active, healing, healed; or it is missed. Every step is
-in the journal before or as it happens, so that a dead controller leaves a true account.
-"""
+"""The scheduler: carries a schedule out over real time, in a thread of its own."""
 
 from __future__ import annotations
 
 import threading
-import time
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from splitbrain.core.cluster import Bed
-from splitbrain.core.errors import HarnessError
-from splitbrain.core.fault import (
-    After,
-    At,
-    Fault,
-    Injection,
-    Nemesis,
-    Resolved,
-    Schedule,
-    View,
-    When,
-)
-from splitbrain.core.journal import FaultEvent, Note
-from splitbrain.core.randomness import Keyed
-from splitbrain.core.value import Value
-from splitbrain.runtime.conditions import Watch
-from splitbrain.runtime.journal import JournalWriter
-
-POLL_S = 0.05
-HEAL_ATTEMPTS = 3
+from splitbrain.core.fault import Nemesis
+from splitbrain.runtime.agenda import Agenda
 
 
 @dataclass(slots=True)
-class _Life:
-    """Where a fault stands. due_s: when it is injected, once that is known."""
+class Scheduler(Agenda):
+    """Runs one schedule in a thread."""
 
-    fault: Fault
-    state: str = "planned"
-    due_s: float | None = None
-    deadline_s: float | None = None
-    heal_at_s: float | None = None
-    active_s: float | None = None
-    healed_s: float | None = None
-    watch: Watch | None = None
-    injection: Injection | None = None
-    nodes: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class Scheduler:
-    """Runs one schedule in a thread of its own.
-
-    bed: what the nemeses act on. pinned: targets by fault id, instead of resolving them anew.
-    watch_for: makes the watch of a condition; it looks only at what comes after it was made when
-    the fault waits for another first. clock_s: the run's monotonic clock.
-    """
-
-    bed: Bed
-    nemeses: Mapping[str, Nemesis]
-    schedule: Schedule
-    journal: JournalWriter
-    seed: int
-    watch_for: Callable[[When], Watch]
-    pinned: Mapping[str, Resolved] = field(default_factory=dict)
-    idle: Callable[[], None] | None = None
-    _lives: list[_Life] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
-    _started_s: float = 0.0
 
     def start(self) -> None:
         """Begin; times of the schedule count from now."""
-        self._started_s = time.monotonic()
-        for fault in self.schedule:
-            life = _Life(fault)
-            if isinstance(fault.start, At):
-                life.due_s = fault.start.s
-            self._lives.append(life)
-            self._write(life, "planned")
+        self.begin()
         self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Stop injecting, and wait until the step that is under way has ended."""
+        self.end()
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        for life in self._lives:
-            if life.state == "planned":
-                self._miss(life, "the run ended before it was due")
-
-    def heal_all(self) -> list[str]:
-        """Heal every fault that is not healed; return a line for each that could not be."""
-        failures = []
-        for life in reversed(self._lives):
-            if life.state in ("injecting", "active", "healing"):
-                error = self._heal(life)
-                if error is not None:
-                    failures.append(f"{life.fault.kind} {life.fault.id}: {error}")
-        return failures
-
-    def active(self) -> tuple[str, ...]:
-        """Give one line for each fault that is active."""
-        return tuple(
-            f"{life.fault.kind} {','.join(life.nodes)}"
-            for life in self._lives
-            if life.state == "active"
-        )
-
-    def _now_s(self) -> float:
-        return time.monotonic() - self._started_s
+        self.finish()
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            for life in self._lives:
-                if self._stop.is_set():
-                    break
-                self._advance(life)
-            if self.idle is not None and not self._stop.is_set():
-                self.idle()
-            self._stop.wait(self._pause_s())
-
-    def _pause_s(self) -> float:
-        now = self._now_s()
-        times = [life.due_s for life in self._lives if life.state == "planned"]
-        times += [life.heal_at_s for life in self._lives if life.state == "active"]
-        ahead = [moment - now for moment in times if moment is not None]
-        return max(0.0, min([POLL_S, *ahead]))
-
-    def _advance(self, life: _Life) -> None:
-        now = self._now_s()
-        if life.state == "active" and life.heal_at_s is not None and now >= life.heal_at_s:
-            self._heal(life)
-        if life.state != "planned":
-            return
-        if life.due_s is None:
-            life.due_s = self._due(life, now)
-        if life.state == "planned" and life.due_s is not None and now >= life.due_s:
-            self._inject(life)
-
-    def _due(self, life: _Life, now: float) -> float | None:
-        start = life.fault.start
-        if isinstance(start, After):
-            moment = self._moment_of(life, start.fault, healed=start.healed)
-            return None if moment is None else moment + start.delay_s
-        assert isinstance(start, When)
-        if life.watch is None:
-            if start.after is not None and self._moment_of(life, start.after) is None:
-                return None
-            life.watch = self.watch_for(start)
-            life.deadline_s = now + start.within_s
-        if life.watch.look():
-            return self._now_s() + start.delay_s
-        if life.deadline_s is not None and now > life.deadline_s:
-            self._miss(life, f"its condition did not hold within {start.within_s:g} s")
-        return None
-
-    def _moment_of(self, life: _Life, other_id: str, *, healed: bool = False) -> float | None:
-        other = next((item for item in self._lives if item.fault.id == other_id), None)
-        if other is None or other.state == "missed":
-            why = "is not in the schedule" if other is None else "was missed"
-            self._miss(life, f"it waits for {other_id!r}, which {why}")
-            return None
-        return other.healed_s if healed else other.active_s
-
-    def _inject(self, life: _Life) -> None:
-        try:
-            resolved = self._resolve(life)
-            nemesis = self.nemeses[life.fault.kind]
-            life.nodes = resolved.nodes
-            life.state = "injecting"
-            life.injection = Injection(resolved=resolved)
-            self._write(life, "injecting", resolved=resolved.to_value())
-            life.injection = nemesis.inject(self.bed, resolved)
-        except HarnessError as error:
-            self._give_up(life, str(error))
-        except Exception as error:  # noqa: BLE001 - a nemesis is foreign code; the run must go on
-            self._note(f"nemesis {life.fault.kind} failed", traceback.format_exc())
-            self._give_up(life, f"{type(error).__name__}: {error}")
-        else:
-            life.state = "active"
-            life.active_s = self._now_s()
-            if life.fault.duration_s is not None:
-                life.heal_at_s = life.active_s + life.fault.duration_s
-            self._write(life, "active", proof=life.injection.proof)
-
-    def _resolve(self, life: _Life) -> Resolved:
-        pinned = self.pinned.get(life.fault.id)
-        if pinned is not None:
-            return pinned
-        primaries = self.bed.primaries() if self.bed.primaries is not None else ()
-        rng = Keyed.of(self.seed, "resolve", life.fault.id)
-        view = View(nodes=self.bed.nodes, primaries=primaries, rng=rng)
-        return self.nemeses[life.fault.kind].resolve(life.fault, view)
-
-    def _give_up(self, life: _Life, reason: str) -> None:
-        unhealed = None if life.injection is None else self._heal(life)
-        self._miss(life, reason)
-        if unhealed is not None:
-            life.state = "healing"  # heal_all tries again
-
-    def _miss(self, life: _Life, reason: str) -> None:
-        life.state = "missed"
-        self._write(life, "missed", error=reason)
-
-    def _heal(self, life: _Life) -> str | None:
-        assert life.injection is not None
-        nemesis = self.nemeses[life.fault.kind]
-        life.state = "healing"
-        self._write(life, "healing")
-        error = "?"
-        for _ in range(HEAL_ATTEMPTS):
-            try:
-                nemesis.heal(self.bed, life.injection)
-            except Exception as failure:  # noqa: BLE001 - healing is tried again, then reported
-                error = str(failure) or type(failure).__name__
-            else:
-                life.state = "healed"
-                life.healed_s = self._now_s()
-                self._write(life, "healed")
-                return None
-        self._write(life, "healing", error=error)
-        return error
-
-    def _write(
-        self,
-        life: _Life,
-        state: str,
-        *,
-        resolved: Value = None,
-        proof: Value = None,
-        error: str | None = None,
-    ) -> None:
-        with self.journal.lock:
-            self.journal.append(
-                FaultEvent(
-                    fault=life.fault.id,
-                    kind=life.fault.kind,
-                    state=state,
-                    time_ns=time.monotonic_ns(),
-                    resolved=resolved,
-                    proof=proof,
-                    error=error,
-                )
-            )
-
-    def _note(self, text: str, data: str) -> None:
-        with self.journal.lock:
-            self.journal.append(
-                Note(text=text, time_ns=time.monotonic_ns(), level="error", data=data)
-            )
+            self._stop.wait(self.advance())
 
 
-def unavailable(
-    nemeses: Sequence[Nemesis], bed: Bed
-) -> Mapping[str, str]:
+def unavailable(nemeses: Sequence[Nemesis], bed: Bed) -> Mapping[str, str]:
     """Give the reasons why some of the nemeses cannot work on this bed, by kind."""
     reasons = {nemesis.kind: nemesis.unavailable(bed) for nemesis in nemeses}
     return {kind: reason for kind, reason in reasons.items() if reason is not None}

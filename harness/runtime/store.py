@@ -2,8 +2,8 @@
 
     STORE/latest -> the newest run
     STORE/SYSTEM-WORKLOAD/TIME/
-        plan.json  journal  schedule.json  resolved.json  result.json  run.log
-        traces/NODE.jsonl  logs/NODE/DAEMON.log  dumps.json
+        plan.json  journal  history.parquet  schedule.json  resolved.json  result.json  run.log
+        traces/NODE.jsonl  logs/NODE/DAEMON.log  dumps.json  messages.jsonl
 
 Nothing in it is code, and reading it imports nothing that it names.
 """
@@ -15,26 +15,39 @@ import errno
 import os
 import re
 import secrets
-import stat
+from collections import abc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, get_origin, get_type_hints
 
 import msgspec
 
-from splitbrain.core.errors import HarnessError, StoreError, UsageError
+from splitbrain.core.errors import JournalError, StoreError, UsageError
 from splitbrain.core.evidence import Evidence, Log, Trace, from_journal
 from splitbrain.core.fault import Resolved, Schedule
-from splitbrain.core.journal import FaultEvent, Header
+from splitbrain.core.journal import Decoded, FaultEvent
+from splitbrain.core.message import Message
+from splitbrain.core.planned import PlannedOperation
 from splitbrain.core.run import Plan
 from splitbrain.core.value import Value, require_value
-from splitbrain.runtime.journal import read_journal
+from splitbrain.runtime.columns import read_columns, write_columns
+from splitbrain.runtime.conditions import JournalSource
+from splitbrain.runtime.journal import JournalReader, JournalWriter, MemoryJournal, read_journal
+from splitbrain.runtime.stored_file import decode_json, read_json_file, read_regular, readable
 
-JSON_LIMIT_BYTES = 256 * 1024 * 1024
 LOG_LIMIT_BYTES = 16 * 1024 * 1024
 TRACE_LIMIT_BYTES = 256 * 1024 * 1024
+
+_NO_PLACE = frozenset(
+    {
+        *(errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
+        *(errno.ENOENT, errno.ENOTDIR, errno.EPERM, errno.EROFS),
+    }
+)
+"""What the system says of a store that a person should not have named."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -55,6 +68,18 @@ class RunDirectory:
         """Where the harness writes its own log."""
         return self.path / "run.log"
 
+    def create_journal(self) -> JournalWriter:
+        """Begin the journal of the run."""
+        return JournalWriter(self.journal_path)
+
+    def read_journal(self) -> Decoded:
+        """Read what the journal holds by now."""
+        return read_journal(self.journal_path)
+
+    def follow_journal(self) -> JournalSource:
+        """Give what reads on in the journal while it is written."""
+        return JournalReader(self.journal_path).read_from
+
     def write_json(self, name: str, value: Value) -> None:
         """Write a value as JSON, whole or not at all."""
         text = msgspec.json.format(msgspec.json.encode(value), indent=2)
@@ -73,7 +98,10 @@ class RunDirectory:
                 temporary.unlink(missing_ok=True)
 
     def write_evidence(self, evidence: Evidence) -> None:
-        """Keep what the nodes left: traces, logs and dumps (the journal is here already)."""
+        """Keep what the nodes left: traces, logs and dumps (the journal is here already).
+
+        The history is kept in columns too: they are read much faster than the journal.
+        """
         for node, trace in (evidence.traces or {}).items():
             lines = [msgspec.json.encode(record) for record in trace.records]
             gaps: list[Value] = list(trace.gaps)
@@ -85,6 +113,34 @@ class RunDirectory:
             self.write(f"logs/{_safe(log.node)}/{_safe(log.daemon)}.{mark}", data)
         if evidence.dumps is not None:
             self.write_json("dumps.json", dict(evidence.dumps))
+        if evidence.messages is not None:
+            lines = [msgspec.json.encode(message.to_value()) for message in evidence.messages]
+            self.write("messages.jsonl", b"".join(line + b"\n" for line in lines))
+        if evidence.history is not None:
+            write_columns(self.path, evidence.history)
+
+
+class MemoryRun:
+    """The place of a run that leaves nothing on a disk; what it is told to write is dropped."""
+
+    def __init__(self, name: str) -> None:
+        self.path = Path(name)
+        self.journal = MemoryJournal()
+
+    def create_journal(self) -> MemoryJournal:
+        """Begin the journal of the run."""
+        return self.journal
+
+    def read_journal(self) -> Decoded:
+        """Read what the journal holds by now."""
+        return self.journal.read()
+
+    def follow_journal(self) -> JournalSource:
+        """Give what reads on in the journal while it is written."""
+        return self.journal.read_from
+
+    def write_json(self, name: str, value: Value) -> None:
+        """Drop it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,17 +158,35 @@ class StoredRun:
 def create_run(store: Path, plan: Plan) -> RunDirectory:
     """Make the directory of a new run, with its plan in it, and point `latest` at it.
 
-    Raises: StoreError when the store cannot be written.
+    Raises: UsageError when the store is no place to write to, StoreError when it is full or broken.
     """
     family = f"{_safe(Path(plan.system).stem)}-{_safe(Path(plan.workload).stem)}"
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     path = store / family / f"{now}-{secrets.token_hex(2)}"
-    with _one_line(path):
-        path.mkdir(parents=True)
-        _point(store / "latest", path)
+    try:
+        with _one_line(store):
+            path.mkdir(parents=True)
+            _point(store / "latest", path)
+    except StoreError as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno in _NO_PLACE:
+            raise UsageError(str(error)) from error
+        raise
     run = RunDirectory(path)
     run.write_json("plan.json", plan_to_value(plan))
     return run
+
+
+def write_summary(store: Path, plan: Plan, value: Value) -> Path:
+    """Keep the summary of many runs of one plan; give its file.
+
+    Raises: StoreError when it cannot be written.
+    """
+    family = f"{_safe(Path(plan.system).stem)}-{_safe(Path(plan.workload).stem)}"
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    name = f"seeds-{now}-{secrets.token_hex(2)}.json"
+    RunDirectory(store / family).write_json(name, {"plan": plan_to_value(plan), "summary": value})
+    return store / family / name
 
 
 def _point(link: Path, target: Path) -> None:
@@ -128,12 +202,14 @@ def find_run(store: Path, name: str | None) -> Path:
     """
     candidates = [store / "latest"] if name is None else [Path(name), store / name]
     for candidate in candidates:
-        if (candidate / "journal").is_file():
-            return candidate.resolve()
+        with readable(candidate):
+            if (candidate / "journal").is_file():
+                return candidate.resolve()
     if name is None:
         message = f"{store} holds no run yet: start one with `splitbrain run`"
         raise UsageError(message)
-    message = f"there is no run at {name} (nor at {store / name})"
+    also = "" if store / name == Path(name) else f" (nor at {store / name})"
+    message = f"there is no run at {name or 'an empty name'}{also}"
     raise UsageError(message)
 
 
@@ -145,13 +221,9 @@ def is_run(path: Path) -> bool:
 def load_run(path: Path) -> StoredRun:
     """Read a run back, also one whose controller died half-way.
 
-    Raises: HarnessError naming the file that cannot be used.
+    Raises: UsageError naming the file that cannot be used.
     """
-    journal = read_journal(path / "journal")
-    warnings = []
-    if journal.dropped_bytes:
-        warnings.append(f"the journal ends in {journal.dropped_bytes} torn bytes; they were dropped")
-    evidence = from_journal(journal.records)
+    evidence, warnings = _read_evidence(path)
     plan_value = _read_json(path / "plan.json")
     plan = None if plan_value is None else plan_from_value(plan_value)
     if plan is None:
@@ -164,6 +236,7 @@ def load_run(path: Path) -> StoredRun:
         traces=_read_traces(path / "traces"),
         logs=_read_logs(path / "logs"),
         dumps=dumps if isinstance(dumps, dict) else None,
+        messages=_read_messages(path / "messages.jsonl"),
         facts=facts if isinstance(facts, dict) else {},
     )
     return StoredRun(
@@ -174,6 +247,22 @@ def load_run(path: Path) -> StoredRun:
         result=_read_json(path / "result.json"),
         warnings=tuple(warnings),
     )
+
+
+def _read_evidence(path: Path) -> tuple[Evidence, list[str]]:
+    """Read what the journal tells: its operations from the columns, if those are of this journal.
+
+    The columns are for speed alone: where they are missing, damaged or of another journal, the
+    journal says it all.
+    """
+    quick = read_columns(path)
+    if quick is not None:
+        return quick, []
+    journal = _read_journal(path / "journal")
+    warnings = []
+    if journal.dropped_bytes:
+        warnings.append(f"the journal ends in {journal.dropped_bytes} torn bytes, now dropped")
+    return from_journal(journal.records), warnings
 
 
 def resolved_of(evidence: Evidence) -> tuple[Resolved, ...]:
@@ -190,8 +279,10 @@ def read_resolved(path: Path) -> tuple[Resolved, ...]:
 
     Raises: UsageError when it is neither.
     """
-    if is_run(path):
-        return resolved_of(from_journal(read_journal(path / "journal").records))
+    with readable(path):
+        stored = is_run(path)
+    if stored:
+        return resolved_of(from_journal(_read_journal(path / "journal").records))
     value = read_json_file(path)
     if not isinstance(value, list):
         message = f"{path} is not a list of resolved faults"
@@ -204,55 +295,77 @@ def read_schedule(path: Path) -> Schedule:
 
     Raises: UsageError naming the file, and the fault and field where there is one.
     """
-    file = path / "schedule.json" if path.is_dir() else path
+    with readable(path):
+        file = path / "schedule.json" if path.is_dir() else path
+    value = read_json_file(file)
     try:
-        return Schedule.from_value(read_json_file(file))
+        return Schedule.from_value(value)
     except UsageError as error:
         message = f"{file}: {error}"
         raise UsageError(message) from error
 
 
-def read_json_file(path: Path) -> Value:
-    """Read a JSON file.
+def _read_json(path: Path) -> Value:
+    return read_json_file(path) if os.path.lexists(path) else None
 
-    Raises: UsageError naming the file when it is missing, too long or malformed.
+
+def _read_journal(path: Path) -> Decoded:
+    """Read the journal of a run that is over: what is wrong with it is wrong with what was given.
+
+    Raises: UsageError naming the file, and the byte where it is damaged.
     """
     try:
-        data = _read_regular(path, JSON_LIMIT_BYTES)
-    except FileNotFoundError as error:
-        message = f"there is no file {path}"
-        raise UsageError(message) from error
-    except OSError as error:
-        message = f"{path} cannot be read: {error.strerror}"
-        raise UsageError(message) from error
-    try:
-        value: Value = msgspec.json.decode(data)
-    except msgspec.MsgspecError as error:
-        message = f"{path} is not JSON: {error}"
-        raise UsageError(message) from error
-    return value
-
-
-def _read_json(path: Path) -> Value:
-    return read_json_file(path) if path.exists() else None
+        return read_journal(path)
+    except (JournalError, StoreError) as error:
+        raise UsageError(str(error)) from error
 
 
 def _read_traces(folder: Path) -> Mapping[str, Trace] | None:
     if not folder.is_dir():
         return None
-    traces: dict[str, Trace] = {}
-    for file in sorted(folder.glob("*.jsonl")):
-        head, *lines = _read_regular(file, TRACE_LIMIT_BYTES).splitlines() or [b""]
+    traces = [_read_trace(file) for file in sorted(folder.glob("*.jsonl"))]
+    return {trace.node: trace for trace in traces}
+
+
+def _read_trace(file: Path) -> Trace:
+    head, *lines = read_regular(file, TRACE_LIMIT_BYTES).splitlines() or [b""]
+    number = 1
+    try:
+        header = decode_json(head)
+        node, gaps = _trace_header(header)
+        records = []
+        for number, line in enumerate(lines, start=2):  # noqa: B007 - the error names the line
+            record = decode_json(line)
+            if not isinstance(record, dict):
+                message = "a record is an object"
+                raise ValueError(message)  # noqa: TRY004, TRY301 - one error for every bad line
+            records.append(record)
+    except ValueError as error:
+        message = f"{file}:{number}: this is not a trace: {error}"
+        raise UsageError(message) from error
+    return Trace(node=node, records=tuple(records), gaps=gaps)
+
+
+def _read_messages(file: Path) -> tuple[Message, ...] | None:
+    if not file.is_file():
+        return None
+    messages = []
+    for number, line in enumerate(read_regular(file, TRACE_LIMIT_BYTES).splitlines(), start=1):
         try:
-            header = msgspec.json.decode(head, type=dict[str, msgspec.Raw])
-            gaps = msgspec.json.decode(header["gaps"], type=list[str])
-            node = msgspec.json.decode(header["trace"], type=str)
-            records = tuple(msgspec.json.decode(line, type=dict) for line in lines)
-        except (msgspec.MsgspecError, KeyError) as error:
-            message = f"{file} is not a trace: {error}"
-            raise HarnessError(message) from error
-        traces[node] = Trace(node=node, records=records, gaps=tuple(gaps))
-    return traces
+            messages.append(Message.from_value(decode_json(line)))
+        except ValueError as error:
+            message = f"{file}:{number}: this is not a message: {error}"
+            raise UsageError(message) from error
+    return tuple(messages)
+
+
+def _trace_header(value: Value) -> tuple[str, tuple[str, ...]]:
+    fields = value if isinstance(value, dict) else {}
+    node, gaps = fields.get("trace"), fields.get("gaps")
+    if not isinstance(node, str) or not isinstance(gaps, list):
+        message = 'its first line is an object with "trace" and "gaps"'
+        raise ValueError(message)  # noqa: TRY004 - one error for every bad line
+    return node, tuple(map(str, gaps))
 
 
 def _read_logs(folder: Path) -> tuple[Log, ...] | None:
@@ -260,24 +373,12 @@ def _read_logs(folder: Path) -> tuple[Log, ...] | None:
         return None
     logs = []
     for file in sorted((*folder.glob("*/*.log"), *folder.glob("*/*.cut"))):
-        text = _read_regular(file, LOG_LIMIT_BYTES).decode(errors="surrogateescape")
+        text = read_regular(file, LOG_LIMIT_BYTES).decode(errors="surrogateescape")
         log = Log(
             node=file.parent.name, daemon=file.stem, text=text, truncated=file.suffix == ".cut"
         )
         logs.append(log)
     return tuple(logs)
-
-
-def _read_regular(path: Path, limit_bytes: int) -> bytes:
-    with path.open("rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            message = f"{path} is not a regular file"
-            raise UsageError(message)
-        if status.st_size > limit_bytes:
-            message = f"{path} has {status.st_size} bytes, more than the {limit_bytes} that are read"
-            raise UsageError(message)
-        return file.read(limit_bytes)
 
 
 def _safe(name: str) -> str:
@@ -314,7 +415,12 @@ def _write_resolved(resolved: tuple[Resolved, ...] | None) -> Value:
     return None if resolved is None else [item.to_value() for item in resolved]
 
 
+def _write_operations(operations: tuple[PlannedOperation, ...] | None) -> Value:
+    return None if operations is None else [item.to_value() for item in operations]
+
+
 _PLAN_WRITERS: Mapping[str, Callable[..., Value]] = {
+    "operations": _write_operations,
     "schedule": _write_schedule,
     "resolved": _write_resolved,
 }
@@ -328,20 +434,33 @@ def plan_from_value(value: Value) -> Plan:
     if not isinstance(value, dict):
         message = "plan.json is not an object"
         raise UsageError(message)
-    names = {field.name for field in dataclasses.fields(Plan)}
-    fields: dict[str, object] = {name: item for name, item in value.items() if name in names}
-    for name in ("nemeses", "checkers"):
-        items = fields.get(name)
-        fields[name] = tuple(items) if isinstance(items, list) else ()
     schedule, resolved = value.get("schedule"), value.get("resolved")
-    fields["schedule"] = None if schedule is None else Schedule.from_value(schedule)
-    fields["resolved"] = (
-        tuple(Resolved.from_value(item) for item in resolved)
+    operations = value.get("operations")
+    fields: dict[str, object] = {
+        "schedule": None if schedule is None else Schedule.from_value(schedule),
+        "resolved": tuple(map(Resolved.from_value, resolved))
         if isinstance(resolved, list)
-        else None
-    )
+        else None,
+        "operations": tuple(map(PlannedOperation.from_value, operations))
+        if isinstance(operations, list)
+        else None,
+    }
     try:
+        for field, wanted in get_type_hints(Plan).items():
+            if field in value and field not in fields:
+                fields[field] = _of_type(value[field], wanted, field)
         return Plan(**fields)  # type: ignore[arg-type]
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         message = f"plan.json is not the plan of a run: {error}"
         raise UsageError(message) from error
+
+
+def _of_type(value: Value, wanted: object, name: str) -> object:
+    """Check one field of a plan; what an option may be is the system's own business."""
+    if get_origin(wanted) is abc.Mapping:
+        wanted = dict[str, Any]
+    try:
+        return msgspec.convert(value, type=wanted)
+    except msgspec.ValidationError as error:
+        message = f"{name}: {error}"
+        raise ValueError(message) from error
