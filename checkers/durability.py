@@ -1,0 +1,236 @@
+"""No acknowledged write is lost: the final dumps hold it, or something that rightly replaced it.
+
+What rightly replaces a write: a version whose writer had seen it (a causal successor), or, where a
+key keeps one version, one of a higher rank. Where clocks decide the rank, and where the system says
+that ranks follow real time, a write that had ended before the lost one began is no such excuse: the
+later write was acknowledged and is gone. Loss is claimed only when the system had settled.
+
+A write that some replicas hold is not lost. A replica that acknowledged it must hold it, though,
+and the other ones must where something mends replicas afterwards (the fact `mends`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from splitbrain.checkers.replicas.dump import Dumps, Place
+from splitbrain.checkers.replicas.findings import (
+    Findings,
+    are_mended,
+    listed,
+    shown_cell,
+    shown_write,
+    unsettled_reason,
+)
+from splitbrain.checkers.replicas.trace import Acked, Traces
+from splitbrain.checkers.replicas.version import Cell, Version, named
+from splitbrain.core.evidence import Evidence, Need
+from splitbrain.core.history import History
+from splitbrain.core.operation import Operation, Outcome
+from splitbrain.core.value import Value, canonical
+from splitbrain.core.verdict import Verdict, unknown
+
+
+class Durability:
+    """Checks that every replica of a key holds each acknowledged write, or what replaced it."""
+
+    name = "durability"
+    needs = frozenset({Need.HISTORY, Need.DUMPS, Need.TRACES, Need.PHASES})
+
+    def parameters(self) -> Mapping[str, Value]:
+        """Give the parameters: there are none."""
+        return {}
+
+    def check(self, evidence: Evidence) -> Verdict:
+        """Look for each acknowledged write in the dumps."""
+        assert evidence.history is not None
+        dumps = Dumps.of(evidence.dumps or {})
+        traces = Traces.of((evidence.traces or {}).values())
+        writes = _Writes.of(evidence.history)
+        findings = Findings(reasons=[*dumps.missing, *traces.gaps])
+        untraced = writes.untraced(traces, evidence.facts)
+        if untraced:
+            findings.reasons.append(
+                f"{untraced} acknowledged writes stand in no trace: nobody says what they were"
+            )
+        unsettled = unsettled_reason(evidence)
+        if unsettled is not None:
+            return unknown(unsettled, *findings.reasons[:10])
+        by_place: dict[Place, list[Acked]] = {}
+        for write in traces.acked:
+            by_place.setdefault(write.place, []).append(write)
+        left = _Evidence(dumps, traces, writes, evidence.facts, by_place)
+        for write in traces.acked:
+            _look_for(write, left, findings)
+        return findings.verdict(
+            len(traces.acked),
+            "no write was acknowledged: there was nothing to lose",
+            acknowledged=len(traces.acked),
+            keys=len(dumps.cells),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Writes:
+    """The writes of the history by key and value, where those name one operation alone."""
+
+    by_value: Mapping[tuple[str, str], Operation]
+
+    @classmethod
+    def of(cls, history: History) -> _Writes:
+        """Sort the writes of a history."""
+        found: dict[tuple[str, str], list[Operation]] = {}
+        for row in history.is_f("write").nonzero()[0]:
+            item = history[int(row)]
+            found.setdefault((canonical(item.key), canonical(item.argument)), []).append(item)
+        single = {place: items[0] for place, items in found.items() if len(items) == 1}
+        return cls(single)
+
+    def of_version(self, place: Place, value: Value) -> Operation | None:
+        """Give the one operation that wrote a value to a key, None where several may have."""
+        return self.by_value.get((place[1], canonical(value)))
+
+    def untraced(self, traces: Traces, facts: Mapping[str, Value]) -> int:
+        """Count the acknowledged writes that no coordinator's trace names."""
+        traced = {(write.place[1], canonical(write.value)) for write in traces.acked}
+        return sum(
+            item.outcome is Outcome.OK
+            and place not in traced
+            and not _is_sequential(item.key, facts)
+            for place, item in self.by_value.items()
+        )
+
+
+def _is_sequential(key: Value, facts: Mapping[str, Value]) -> bool:
+    """Tell whether a key is of the level that one log orders; its writes have no versions."""
+    levels = facts.get("levels")
+    prefix = key.partition("/")[0] if isinstance(key, str) and "/" in key else None
+    if prefix is not None and isinstance(levels, list) and prefix in levels:
+        return prefix == "sequential"
+    return facts.get("level") == "sequential"
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """What a write is looked for in."""
+
+    dumps: Dumps
+    traces: Traces
+    writes: _Writes
+    facts: Mapping[str, Value]
+    by_place: Mapping[Place, Sequence[Acked]]
+
+
+def _look_for(write: Acked, left: _Evidence, findings: Findings) -> None:
+    dumps, traces, writes = left.dumps, left.traces, left.writes
+    place = write.place
+    own = writes.of_version(place, write.value) if not write.deleted else None
+    operations = [] if own is None else [own]
+    held = dumps.cells.get(place, {})
+    what = f"{named(write.dot)} to key {place[1]} ({place[0]})"
+    if not held:
+        if dumps.members and not any((n, place) in traces.buried for n in traces.nodes):
+            findings.add(
+                "lost-write",
+                f"the write {what} was acknowledged by {write.node}, and no replica holds the key",
+                (shown_write(write),),
+                operations,
+            )
+        return
+    holders: list[str] = []
+    lacking: list[str] = []
+    for node in dumps.replicas(place):
+        cell = held.get(node)
+        if node not in dumps.members or (cell is None and (node, place) in traces.buried):
+            continue
+        by = None if cell is None else _excuse(write, cell, left.by_place[place])
+        if cell is None or by is None:
+            lacking.append(node)
+            continue
+        holders.append(node)
+        winner = writes.of_version(place, by.value)
+        if by.dot != write.dot and own and winner and _outlives(cell, left.facts, write, by):
+            ended = winner.complete_index
+            if winner.outcome is Outcome.OK and ended is not None and ended < own.invoke_index:
+                findings.add(
+                    "lost-write",
+                    f"the write {what} was acknowledged by {write.node}, and on {node} it is "
+                    f"outranked by {named(by.dot)}, which had ended before it began: the stamp "
+                    f"{by.stamp} is greater than {write.stamp}, and the later write is gone",
+                    (shown_write(write), shown_cell(cell)),
+                    [own, winner],
+                )
+                return
+    claim = _claim(write, holders, lacking, is_mended=are_mended(place[0], left.facts))
+    if claim is not None:
+        name, told, node = claim
+        cell = held.get(node)
+        findings.add(
+            name,
+            f"the write {what} was acknowledged by {write.node}, and {told}",
+            (shown_write(write), *(() if cell is None else (shown_cell(cell),))),
+            operations,
+        )
+
+
+def _claim(
+    write: Acked, holders: Sequence[str], lacking: Sequence[str], *, is_mended: bool
+) -> tuple[str, str, str] | None:
+    """Give the name of what is wrong, the rest of its sentence, and a node that shows it."""
+    if not lacking:
+        return None
+    nothing = "neither it nor anything that replaced it"
+    if not holders:
+        return "lost-write", "no replica holds it or anything that replaced it", lacking[0]
+    rest = f"{listed(holders)} still {'does' if len(holders) == 1 else 'do'}"
+    for node in lacking:
+        if node in write.acks:
+            told = f"{node}, which had told that it was durable there, holds {nothing}; {rest}"
+            return "forgotten-write", told, node
+    if not is_mended:
+        return None
+    told = f"{lacking[0]}, a replica of the key, holds {nothing}; {rest}"
+    return "under-replicated", told, lacking[0]
+
+
+def _excuse(write: Acked, cell: Cell, others: Sequence[Acked]) -> Version | None:
+    """Give the version that holds or replaced a write, None when it is lost.
+
+    What replaced it may have been replaced in its turn: others are the writes to the same key.
+    """
+    rank = (write.stamp, *write.dot)
+    for version in cell.versions:
+        if version.dot == write.dot or version.context.covers(write.dot):
+            return version
+        if cell.keeps_one and version.rank > rank:
+            return version
+    due, known = [write.dot], {write.dot}
+    while due:
+        dot = due.pop()
+        for version in cell.versions:
+            if version.dot == dot or version.context.covers(dot):
+                return version
+        later = [other.dot for other in others if other.context.covers(dot)]
+        due += [dot for dot in later if dot not in known]
+        known.update(later)
+    return None
+
+
+def _outlives(cell: Cell, facts: Mapping[str, Value], write: Acked, by: Version) -> bool:
+    """Tell whether the rank of versions must follow real time, or else writes are lost.
+
+    A version whose writer had seen the write replaced it, whatever the clocks say.
+    """
+    if by.context.covers(write.dot):
+        return False
+    if cell.level == "strong":
+        return True
+    if cell.level != "eventual" or not cell.keeps_one:
+        return False
+    if facts.get("timestamps") == "wall":
+        return True
+    n, r, w = facts.get("n"), facts.get("r"), facts.get("w")
+    if facts.get("timestamps") != "quorum" or facts.get("sloppy") is True:
+        return False
+    return isinstance(n, int) and isinstance(r, int) and isinstance(w, int) and r + w > n

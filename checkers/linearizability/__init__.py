@@ -1,0 +1,1 @@
+"""The parts of the checker `linearizable`: what it asks Porcupine, and how it explains a no."""

@@ -1,0 +1,1 @@
+"""What a history can lose without a wrong it never had."""

@@ -1,0 +1,1 @@
+"""What the checkers of registers by session share: reads-from, program order, causal clocks."""

@@ -1,0 +1,285 @@
+"""Raft's safety properties, judged from the traces that the nodes wrote.
+
+Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm", 2014, figure 3:
+election safety, leader append-only, log matching, leader completeness, state-machine safety; and
+what they rest on: one vote a term, elections by a majority, terms that only rise, the commit rule
+of section 5.4.2. Snapshots (section 7) stand for the committed prefix whose hash they carry, and
+equal prefixes lead to equal states. Members change one at a time (Ongaro's thesis, chapter 4), and
+elections and commits are judged by the configuration in force on their leader.
+Nothing is claimed from clocks: only from terms, indices, hashes of log prefixes, and the order in
+which one node wrote its own records.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from splitbrain.checkers.raft_traces.commits import Commits
+from splitbrain.checkers.raft_traces.findings import Findings
+from splitbrain.checkers.raft_traces.replica import Forgotten, Replica
+from splitbrain.checkers.raft_traces.trace import Record, records_of, steps_of
+from splitbrain.core.evidence import Evidence, Need, Trace
+from splitbrain.core.value import Value
+from splitbrain.core.verdict import Status, Verdict, unknown
+
+REASON_LIMIT = 20
+LEADERS_SHOWN = 100
+
+
+class Raft:
+    """Checks Raft's safety from traces in the format of docs/raft.md."""
+
+    name = "raft"
+    needs = frozenset({Need.TRACES})
+
+    def parameters(self) -> Mapping[str, Value]:
+        """Give the parameters: there are none."""
+        return {}
+
+    def check(self, evidence: Evidence) -> Verdict:
+        """Judge every property; a violation that is proved stands whatever else is missing."""
+        traces = [trace for _, trace in sorted((evidence.traces or {}).items())]
+        if not traces:
+            return unknown("no node left a trace")
+        commits = Commits.of(traces)
+        agreed = commits.consistent
+        findings = _judge(traces, commits)
+        if agreed and not commits.consistent:
+            # Only now is it known that one commit does not speak for all that came before it.
+            commits = Commits.of(traces, consistent=False)
+            findings = _judge(traces, commits)
+        return _verdict(traces, findings, commits)
+
+
+def _judge(traces: Sequence[Trace], commits: Commits) -> Findings:
+    findings = Findings()
+    _check_elections(traces, findings)
+    entries = _Entries(findings)
+    forgotten: list[Forgotten] = []
+    for trace in traces:
+        replica = Replica(trace.node, findings, commits, entries.take)
+        for step in steps_of(trace):
+            replica.take(step)
+        forgotten += replica.forgotten
+    commits.check_applied(findings)
+    _check_forgotten(traces, forgotten, findings)
+    return findings
+
+
+class _Entries:
+    """Log matching: equal index and equal term mean equal logs up to there, on all nodes."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._seen: dict[tuple[int, int], tuple[str, Record]] = {}
+
+    def take(self, record: Record, skip: int) -> None:
+        """Look at the entries of an append record but the first `skip`, which were seen before."""
+        seen, first = self._seen, record["first"]
+        terms, hashes = record["terms"], record["hashes"]
+        for place in range(skip, len(terms)):
+            key = (first + place, terms[place])
+            before = seen.setdefault(key, (hashes[place], record))
+            if before[0] != hashes[place]:
+                index, term = key
+                self._findings.add(
+                    "log-mismatch",
+                    f"the entry {index} of term {term} has the hash {before[0]} on "
+                    f"{before[1].get('node')} and {hashes[place]} on {record.get('node')}: two "
+                    "logs that agree on an entry's index and term must agree up to there",
+                    (before[1], record),
+                    index,
+                )
+                return  # every later entry of this record differs for the same cause
+
+
+def _check_elections(traces: Sequence[Trace], findings: Findings) -> None:
+    """One vote a term and node, over all its boots; one leader a term; each by a majority."""
+    votes: dict[tuple[str, int], tuple[Record, set[str]]] = {}
+    for node, record in records_of(traces, "vote"):
+        first, chosen = votes.setdefault((node, record["term"]), (record, {record["for"]}))
+        if record["for"] not in chosen:
+            chosen.add(record["for"])
+            findings.add(
+                "double-vote",
+                f"{node} voted in term {record['term']} for {first['for']} and for "
+                f"{record['for']}: one node has one vote in a term",
+                (first, record),
+            )
+    leaders: dict[int, tuple[str, Record]] = {}
+    for node, record in records_of(traces, "lead"):
+        term = record["term"]
+        other, first = leaders.setdefault(term, (node, record))
+        if first is not record:
+            who = f"{other} and {node} both" if other != node else f"{node} twice"
+            findings.add(
+                "two-leaders",
+                f"{who} became leader of term {term}: a term has at most one leader, once",
+                (first, record),
+            )
+    cast = {key: chosen for key, (_, chosen) in votes.items()}
+    latest = {trace.node: _latest_term(trace) for trace in traces}
+    for node, record in records_of(traces, "lead"):
+        _check_majority(node, record, cast, latest, findings)
+
+
+def _check_majority(
+    node: str,
+    lead: Record,
+    cast: Mapping[tuple[str, int], set[str]],
+    latest: Mapping[str, int],
+    findings: Findings,
+) -> None:
+    """Count a leader's votes: those that it names, but for voters who prove that they gave none.
+
+    A vote is in the voter's trace before it leaves. Where the voter's trace goes on into a later
+    term, and has no gap, the absence of the vote is proof.
+    """
+    term = lead["term"]
+    members = set(lead["members"]) if "members" in lead else None
+    count = len(latest) if members is None else len(members)
+    needed = count // 2 + 1
+    named = lead.get("votes")
+    if not isinstance(named, list):
+        named = [voter for voter in latest if node in cast.get((voter, term), ())]
+        if any(latest[voter] <= term for voter in latest if voter not in named):
+            return
+    voters = {str(voter) for voter in named} | {node}
+    if members is not None:
+        voters &= members
+    denied = {
+        voter
+        for voter in voters - {node}
+        if latest.get(voter, -1) > term and node not in cast.get((voter, term), ())
+    }
+    if len(voters - denied) < needed:
+        told = f" ({', '.join(sorted(denied))} gave it none)" if denied else ""
+        findings.add(
+            "elected-without-majority",
+            f"{node} led term {term} by the votes of {', '.join(sorted(voters - denied))}{told}: "
+            f"{needed} of {count} nodes are a majority",
+            (lead,),
+        )
+
+
+def _latest_term(trace: Trace) -> int:
+    """Give the last term that a node shows in a trace without gaps; -1 when that proves nothing."""
+    if trace.gaps or any(step.gap is not None for step in steps_of(trace)):
+        return -1
+    return max((_number(record.get("term", -1)) for record in trace.records), default=-1)
+
+
+def _check_forgotten(
+    traces: Sequence[Trace], forgotten: Sequence[Forgotten], findings: Findings
+) -> None:
+    """Accuse a node of having forgotten entries that no leader can have made it drop.
+
+    A node may die after it dropped entries on a leader's word and before it wrote so. A leader asks
+    for that only if its own log, as it was when it came to lead, lacks them: only when no leader of
+    a term above theirs lacked them is there no such excuse.
+    """
+    if not forgotten or any(_latest_term(trace) < 0 for trace in traces):
+        return
+    excused: set[int] = set()
+    for trace in traces:
+        replica = Replica(trace.node, Findings(), Commits(), lambda _record, _skip: None)
+        for step in steps_of(trace):
+            replica.take(step)
+            if step.record is not None and step.record["event"] == "lead":
+                excused |= {
+                    number
+                    for number, item in enumerate(forgotten)
+                    if step.record["term"] > item.term
+                    and replica.log.hash_at(item.index) != item.hash
+                }
+    for number, item in enumerate(forgotten):
+        if number not in excused:
+            findings.add(
+                "forgotten-entries",
+                f"{item.node} had the entry {item.index} on its disk, and after its restart it was "
+                "gone, though no leader since then can have asked for that: what is durable stays",
+                (item.append, item.boot),
+                item.index,
+            )
+
+
+def _verdict(traces: Sequence[Trace], findings: Findings, commits: Commits) -> Verdict:
+    reasons = [*_reasons(traces, findings), *_untraced(traces)]
+    led = sorted(
+        ((record["term"], node) for node, record in records_of(traces, "lead")),
+        key=lambda item: (item[0], item[1]),
+    )
+    if not led:
+        reasons.append("no node ever led: there was nothing to be safe about")
+    elif not commits.known:
+        reasons.append("nothing was ever committed: there was nothing to be safe about")
+    stats = _stats(traces, findings, led)
+    status = Status.UNKNOWN if reasons else Status.VALID
+    if findings.anomalies:
+        status = Status.INVALID
+    if len(reasons) > REASON_LIMIT:
+        more = len(reasons) - REASON_LIMIT
+        reasons = [*reasons[:REASON_LIMIT], f"and {more} more places where something is missing"]
+    return Verdict(
+        status=status, anomalies=tuple(findings.anomalies), reasons=tuple(reasons), stats=stats
+    )
+
+
+def _reasons(traces: Sequence[Trace], findings: Findings) -> list[str]:
+    """Name what is missing, and what it leaves open."""
+    reasons = []
+    for trace in traces:
+        own = [gap for gap in findings.gaps if gap.startswith(f"{trace.node}: ")]
+        told = [f"{trace.node}: {gap}" for gap in trace.gaps]
+        if not trace.records and not told:
+            told = [f"{trace.node}: its trace is empty"]
+        reasons += [
+            f"the trace of {line}; log matching, leader completeness and state-machine safety "
+            "cannot be vouched for"
+            for line in told or own
+        ]
+        if told:
+            reasons += [f"the trace of {gap}" for gap in own if "was due" not in gap]
+    return reasons
+
+
+def _untraced(traces: Sequence[Trace]) -> list[str]:
+    """Name the nodes that took part in elections, and whose traces are not here."""
+    named = {record["for"] for _, record in records_of(traces, "vote")}
+    for _, record in records_of(traces, "lead"):
+        named.update(record.get("votes", ()))
+    missing = sorted(named - {trace.node for trace in traces})
+    return [f"{node} voted or was voted for, and there is no trace of it" for node in missing]
+
+
+def _stats(
+    traces: Sequence[Trace], findings: Findings, led: Sequence[tuple[int, str]]
+) -> dict[str, Value]:
+    events: Counter[str] = Counter()
+    highest: dict[str, int] = {"committed": 0, "applied": 0, "term": 0}
+    names = {"commit": ("committed", "index"), "apply": ("applied", "last")}
+    for trace in traces:
+        for record in trace.records:
+            event = str(record.get("event"))
+            events[event] += 1
+            if event in names:
+                name, key = names[event]
+                highest[name] = max(highest[name], _number(record.get(key)))
+            highest["term"] = max(highest["term"], _number(record.get("term")))
+    leaders: list[Value] = [{"term": term, "node": node} for term, node in led[:LEADERS_SHOWN]]
+    return {
+        "records": sum(len(trace.records) for trace in traces),
+        "boots": events["boot"],
+        "votes": events["vote"],
+        "elections": len(led),
+        "leaders": leaders,
+        "highest_term": highest["term"],
+        "highest_commit": highest["committed"],
+        "highest_apply": highest["applied"],
+        "found": dict(findings.counts),
+    }
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0

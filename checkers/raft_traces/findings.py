@@ -1,0 +1,39 @@
+"""What the rules of Raft found: anomalies, a few of each name, and the gaps that leave doubt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from splitbrain.checkers.raft_traces.trace import Record, only_entry
+from splitbrain.core.verdict import Anomaly
+
+SHOWN_OF_EACH = 3
+
+
+@dataclass(slots=True)
+class Findings:
+    """counts: all that was found, by name; anomalies: the first few of each name."""
+
+    anomalies: list[Anomaly] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    gaps: list[str] = field(default_factory=list)
+
+    def add(
+        self,
+        name: str,
+        explanation: str,
+        records: Iterable[Record | None],
+        index: int | None = None,
+    ) -> None:
+        """Add an anomaly with the records that prove it; index: of the entry that counts."""
+        self.counts[name] += 1
+        if self.counts[name] > SHOWN_OF_EACH:
+            return
+        proof: list[Record] = []
+        for record in records:
+            if record is not None and not any(record is other for other in proof):
+                proof.append(record)
+        evidence = tuple(only_entry(record, index) for record in proof)
+        self.anomalies.append(Anomaly(name=name, explanation=explanation, evidence=evidence))

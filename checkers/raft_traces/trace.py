@@ -1,0 +1,258 @@
+"""One node's trace of Raft, read record by record: its log, its term, and what is missing.
+
+docs/raft.md has the format. After a gap nothing is taken for granted: the log is unknown but for
+what is appended from then on, until the node starts again and restates it. Lines that somebody
+doubled, mixed up or took from another node's trace are gaps too, and prove nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from splitbrain.core.evidence import Trace
+
+Record = Mapping[str, Any]
+
+
+def _whole(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _wholes(value: object) -> bool:
+    return isinstance(value, list) and all(type(item) is int for item in value)
+
+
+def _voted(value: object) -> bool:
+    return value is None or _text(value)
+
+
+_FIELDS: Mapping[str, Mapping[str, Callable[[object], bool]]] = {
+    "boot": {"term": _whole, "last_index": _whole},
+    "append": {"first": _whole, "terms": _wholes, "hashes": _texts},
+    "truncate": {"from": _whole},
+    "vote": {"term": _whole, "for": _text},
+    "lead": {"term": _whole, "last_index": _whole},
+    "step-down": {"term": _whole},
+    "commit": {"index": _whole, "entry_term": _whole, "hash": _text},
+    "apply": {"first": _whole, "last": _whole, "hash": _text},
+    "snapshot": {"index": _whole, "hash": _text},
+    "install": {"index": _whole, "hash": _text},
+    "config": {"index": _whole, "members": _texts},
+}
+"""What the rules read of each event; other events are passed over."""
+
+_OPTIONAL: Mapping[str, Mapping[str, Callable[[object], bool]]] = {
+    "boot": {
+        "vote": _voted,
+        "hash": _text,
+        "base": _whole,
+        "base_hash": _text,
+        "digest": _voted,
+        "members": _texts,
+    },
+    "lead": {"votes": _texts, "hash": _text, "members": _texts},
+    "commit": {"by": _texts},
+    "snapshot": {"digest": _text, "members": _texts},
+    "install": {"digest": _text, "members": _texts},
+}
+"""What they read where it is there."""
+
+_SHOWN_LIMIT = 60
+
+
+def complaint_about(record: Record) -> str | None:
+    """Say what makes a record unusable, or None."""
+    event = record.get("event")
+    if not isinstance(event, str):
+        return f"a record has the event {_shown(event)}"
+    fields = _FIELDS.get(event, {})
+    optional = {name: right for name, right in _OPTIONAL.get(event, {}).items() if name in record}
+    for name, right in (*fields.items(), *optional.items()):
+        if not right(record.get(name)):
+            return f"its {event} record has the {name} {_shown(record.get(name))}"
+    if event == "append" and len(record["terms"]) != len(record["hashes"]):
+        return "its append record has not as many terms as hashes"
+    if event == "apply" and not 1 <= record["first"] <= record["last"]:
+        return "its apply record ends before it starts"
+    return None
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:_SHOWN_LIMIT]
+
+
+def _stray(record: Record, node: str) -> str | None:
+    """Say why a record has no place in the trace of a node, or None."""
+    boot, seq, own = record.get("boot"), record.get("seq"), record.get("node", node)
+    if own != node:
+        return f"a record of {_shown(own)} stands there"
+    if not isinstance(boot, str):
+        return f"a record has the boot {_shown(boot)}"
+    return None if _whole(seq) else f"boot {boot}: a record has the seq {_shown(seq)}"
+
+
+@dataclass(slots=True)
+class Log:
+    """A log as far as it is known: entries base + 1 and up; whole: the start and the end are known.
+
+    records: of each entry, the record that appended it. base_hash: of the log up to the base, None
+    where it is not known.
+    """
+
+    base: int = 0
+    base_hash: str | None = None
+    whole: bool = True
+    terms: list[int] = field(default_factory=list)
+    hashes: list[str] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+
+    @property
+    def last(self) -> int:
+        """The index of the last entry that is known."""
+        return self.base + len(self.hashes)
+
+    def hash_at(self, index: int) -> str | None:
+        """Give the hash of the log up to an index, None where it is not known."""
+        place = index - self.base - 1
+        if place == -1:
+            return self.base_hash
+        return self.hashes[place] if 0 <= place < len(self.hashes) else None
+
+    def record_at(self, index: int) -> Record | None:
+        """Give the record that appended an entry, None where it is not known."""
+        place = index - self.base - 1
+        return self.records[place] if 0 <= place < len(self.records) else None
+
+    def append(self, record: Record) -> None:
+        """Put entries at the end, or anew where it is not known how the log goes on."""
+        first = record["first"]
+        if not self.hashes and not self.whole:
+            self.base, self.base_hash = first - 1, None
+        self.terms += record["terms"]
+        self.hashes += record["hashes"]
+        self.records += [record] * len(record["hashes"])
+
+    def cut(self, start: int) -> None:
+        """Drop the entries from an index on."""
+        keep = max(0, start - self.base - 1)
+        if start <= self.base:
+            self.base, self.base_hash = max(0, start - 1), None
+        del self.terms[keep:], self.hashes[keep:], self.records[keep:]
+
+    def compact(self, index: int, digest: str) -> None:
+        """Drop the entries up to an index, where the log has this hash."""
+        gone = min(max(0, index - self.base), len(self.hashes))
+        del self.terms[:gone], self.hashes[:gone], self.records[:gone]
+        self.base, self.base_hash = index, digest
+
+
+def void() -> Log:
+    """Give a log of which nothing is known."""
+    return Log(whole=False)
+
+
+@dataclass(slots=True)
+class Step:
+    """A record, or a gap before one when `gap` says what is missing.
+
+    restarted: with the gap, that the node started anew in it.
+    """
+
+    record: Record | None
+    gap: str | None = None
+    restarted: bool = False
+
+
+def steps_of(trace: Trace) -> Iterator[Step]:
+    """Give a trace's records in their order, with a gap wherever something is missing.
+
+    The numbers of a boot only rise and no boot comes back, so that nothing counts twice.
+    """
+    place = _Place(trace.node)
+    is_lost = False
+    for record in trace.records:
+        stray = _stray(record, trace.node) or place.repeated(record)
+        if stray is not None:
+            if not is_lost:
+                yield Step(None, f"{trace.node}: {stray}")
+            is_lost = True
+            continue
+        is_lost = False
+        gap = place.move(record)
+        if gap is not None:
+            yield gap
+        complaint = complaint_about(record)
+        if complaint is None:
+            yield Step(record)
+        else:
+            restarted = record.get("event") == "boot"
+            yield Step(None, f"{trace.node}: {complaint}", restarted)
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where in a trace a reader is: in which boot, and which number is due."""
+
+    node: str
+    boot: str | None = None
+    due: int = 0
+    over: set[str] = field(default_factory=set)
+
+    def repeated(self, record: Record) -> str | None:
+        """Say that a record comes again, or too late, or None."""
+        boot, seq = record["boot"], record["seq"]
+        if boot in self.over:
+            return f"boot {boot}: record {seq} after another boot began"
+        if boot == self.boot and seq < self.due:
+            return f"boot {boot}: record {seq} where {self.due} was due"
+        return None
+
+    def move(self, record: Record) -> Step | None:
+        """Go on to a record; give the gap before it, if there is one."""
+        boot, seq = record["boot"], record["seq"]
+        fresh = boot != self.boot
+        if fresh:
+            if self.boot is not None:
+                self.over.add(self.boot)
+            self.boot, self.due = boot, 0
+        due, self.due = self.due, seq + 1
+        if seq != due:
+            return Step(None, f"{self.node}: boot {boot}: record {seq} where {due} was due", fresh)
+        if fresh and record.get("event") != "boot":
+            gap = f"{self.node}: boot {boot} does not begin with its boot record"
+            return Step(None, gap, restarted=True)
+        return None
+
+
+def only_entry(record: Record, index: int | None) -> dict[str, Any]:
+    """Give a record as proof: of an append that holds many entries, the one that counts."""
+    shown = dict(record)
+    if index is None or record.get("event") != "append":
+        return shown
+    place = index - record["first"]
+    if len(record["terms"]) > 1 and 0 <= place < len(record["terms"]):
+        shown |= {
+            "first": index,
+            "terms": [record["terms"][place]],
+            "hashes": [record["hashes"][place]],
+            "shortened": f"one of {len(record['terms'])} entries",
+        }
+    return shown
+
+
+def records_of(traces: Iterable[Trace], event: str) -> Iterator[tuple[str, Record]]:
+    """Give the usable records of one event, each with its node."""
+    for trace in traces:
+        for step in steps_of(trace):
+            if step.record is not None and step.record["event"] == event:
+                yield trace.node, step.record

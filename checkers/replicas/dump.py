@@ -1,0 +1,97 @@
+"""The dumps of all replicas, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from splitbrain.checkers.replicas.version import Cell, NoEvidenceError, seen_of, version_of
+from splitbrain.core.value import Value
+
+Place = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Dumps:
+    """What replicas hold at the end.
+
+    cells: by level and key, then by node. hints: as objects, by the node that holds them. rings,
+    applied, members: by node. missing: a line for each thing that cannot be read.
+    """
+
+    cells: dict[Place, dict[str, Cell]] = field(default_factory=dict)
+    hints: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    rings: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    applied: dict[str, dict[str, Value]] = field(default_factory=dict)
+    members: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, dumps: Mapping[str, Value]) -> Dumps:
+        """Read the dumps by node."""
+        result = cls()
+        for node, dump in sorted(dumps.items()):
+            if not isinstance(dump, dict):
+                result.missing.append(f"{node} left no dump")
+                continue
+            try:
+                result._take(node, dump)
+            except NoEvidenceError as error:
+                result.missing.append(f"the dump of {node}: {error}")
+        silent = {name for names in result.members.values() for name in names} - set(dumps)
+        result.missing.extend(f"{node} left no dump" for node in sorted(silent))
+        return result
+
+    def _take(self, node: str, dump: Mapping[str, Any]) -> None:
+        cells, hints = _list(dump, "cells"), _list(dump, "hints")
+        found = [_cell(node, item) for item in cells]
+        self.members[node] = tuple(map(str, _list(dump, "members")))
+        for cell in found:
+            own = self.cells.setdefault(cell.place, {})
+            if node in own:
+                message = f"the key {cell.place[1][:60]} stands there twice"
+                raise NoEvidenceError(message)
+            own[node] = cell
+        self.hints[node] = [item if isinstance(item, dict) else {} for item in hints]
+        ring = dump.get("ring")
+        if isinstance(ring, dict):
+            self.rings[node] = ring
+        for level in ("sequential", "causal"):
+            state = dump.get(level)
+            if isinstance(state, dict):
+                self.applied.setdefault(level, {})[node] = state.get("applied")
+
+    def all_cells(self) -> Iterator[Cell]:
+        """Give every cell of every node."""
+        return (cell for own in self.cells.values() for cell in own.values())
+
+    def replicas(self, place: Place) -> tuple[str, ...]:
+        """Give the nodes that must hold a key, as most of its holders find them; () if unknown."""
+        lists = [cell.replicas for cell in self.cells.get(place, {}).values()]
+        return max(sorted(set(lists)), key=lists.count, default=())
+
+
+def _list(fields: Mapping[str, Any], name: str) -> list[Any]:
+    found = fields.get(name)
+    if not isinstance(found, list):
+        message = f"it has no list of {name}"
+        raise NoEvidenceError(message)
+    return found
+
+
+def _cell(node: str, item: object) -> Cell:
+    fields: Mapping[str, Any] = item if isinstance(item, dict) else {}
+    level, conflict = fields.get("level"), fields.get("conflict")
+    if not isinstance(level, str) or not (conflict is None or isinstance(conflict, str)):
+        message = "a cell does not say its level"
+        raise NoEvidenceError(message)
+    return Cell(
+        node=node,
+        level=level,
+        key=fields.get("key"),
+        conflict=conflict,
+        replicas=tuple(map(str, _list(fields, "replicas"))),
+        seen=seen_of(fields.get("seen")),
+        versions=tuple(map(version_of, _list(fields, "versions"))),
+    )

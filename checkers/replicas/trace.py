@@ -1,0 +1,174 @@
+"""The traces of all replicas: what each made durable, and what coordinators told their clients.
+
+A number that is missing in a boot, a record that cannot be read, and a trace that is not there are
+gaps: what they hide proves nothing, in neither direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from splitbrain.checkers.replicas.version import (
+    Dot,
+    NoEvidenceError,
+    Seen,
+    dot_of,
+    seen_of,
+)
+from splitbrain.core.evidence import Trace
+from splitbrain.core.value import Value, canonical
+
+Record = Mapping[str, Any]
+Place = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A cell became durable on a node. at: its place in the node's trace. hint_for: or None."""
+
+    at: int
+    hint_for: str | None
+    seen: Seen
+    ranks: frozenset[tuple[int, str, int]]
+
+    def keeps(self, dot: Dot, stamp: int, *, keeps_one: bool) -> bool:
+        """Tell whether a write is in it: held, or seen and overwritten, or outranked."""
+        if any((actor, number) == dot for _, actor, number in self.ranks):
+            return True
+        if keeps_one:
+            return any(rank > (stamp, *dot) for rank in self.ranks)
+        return self.seen.covers(dot)
+
+
+@dataclass(frozen=True, slots=True)
+class Acked:
+    """A coordinator was about to tell its client that a write is done. asked: whom it sent it."""
+
+    node: str
+    at: int
+    place: Place
+    key: Value
+    dot: Dot
+    stamp: int
+    context: Seen
+    value: Value
+    deleted: bool
+    asked: tuple[str, ...]
+    acks: tuple[str, ...]
+    hints: Mapping[str, str]
+    needed: int
+    record: Record
+
+
+@dataclass(slots=True)
+class Traces:
+    """What the traces tell. stored: by node and place; a place is level and key.
+
+    applied: the writes of `causal` that a node made durable, with the record's place in its trace.
+    buried: places whose tombstones were dropped, by node. boots: of each node, the place in its
+    trace and the number above which its new dots are. gapped: nodes whose trace has gaps.
+    """
+
+    acked: list[Acked] = field(default_factory=list)
+    stored: dict[tuple[str, Place], list[Stored]] = field(default_factory=dict)
+    applied: dict[str, dict[Dot, int]] = field(default_factory=dict)
+    buried: set[tuple[str, Place]] = field(default_factory=set)
+    boots: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    gaps: list[str] = field(default_factory=list)
+    gapped: set[str] = field(default_factory=set)
+    nodes: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, traces: Iterable[Trace]) -> Traces:
+        """Read the traces."""
+        result = cls()
+        for trace in traces:
+            result.nodes.add(trace.node)
+            for gap in trace.gaps:
+                result._gap(trace.node, gap)
+            if not trace.records:
+                result._gap(trace.node, "it is empty")
+            result._read(trace)
+        return result
+
+    def _read(self, trace: Trace) -> None:
+        boot, due = None, 0
+        for at, record in enumerate(trace.records):
+            if record.get("boot") != boot:
+                boot, due = record.get("boot"), 0
+            seq = record.get("seq")
+            if seq != due:
+                self._gap(trace.node, f"boot {str(boot)[:40]}: record {seq!r} where {due} was due")
+            due = seq + 1 if type(seq) is int else due + 1
+            try:
+                self._take(trace.node, at, record)
+            except (NoEvidenceError, KeyError, TypeError, ValueError) as error:
+                event = str(record.get("event"))[:40]
+                self._gap(trace.node, f"its record {at} ({event}) cannot be read: {error}")
+
+    def _gap(self, node: str, text: str) -> None:
+        self.gaps.append(f"the trace of {node}: {text}")
+        self.gapped.add(node)
+
+    def _take(self, node: str, at: int, record: Record) -> None:
+        event = record.get("event")
+        if event == "boot":
+            self.boots.setdefault(node, []).append((at, int(record["number"])))
+        elif event == "stored":
+            owner = record["for"]
+            ranks = frozenset((stamp, actor, number) for actor, number, stamp in record["versions"])
+            stored = Stored(at, owner, seen_of(record["seen"]), ranks)
+            self.stored.setdefault((node, place_of(record)), []).append(stored)
+        elif event == "applied":
+            self.applied.setdefault(node, {}).setdefault(dot_of(record["dot"]), at)
+        elif event == "buried":
+            self.buried.add((node, place_of(record)))
+        elif event == "acked":
+            self.acked.append(_acked(node, at, record))
+
+    def durable(self, node: str, write: Acked, *, keeps_one: bool, hint_for: str | None) -> bool:
+        """Tell whether a node's trace shows that it made a write durable.
+
+        On the node that acknowledges it must stand before that; of other nodes nothing but the
+        order of their own records is known.
+        """
+        before = write.at if node == write.node else None
+        if write.place[0] == "causal":
+            at = self.applied.get(node, {}).get(write.dot)
+            return at is not None and (before is None or at < before)
+        return any(
+            stored.hint_for == hint_for
+            and (before is None or stored.at < before)
+            and stored.keeps(write.dot, write.stamp, keeps_one=keeps_one)
+            for stored in self.stored.get((node, write.place), ())
+        )
+
+
+def place_of(record: Record) -> Place:
+    """Give level and key of a record."""
+    return str(record["level"]), canonical(record["key"])
+
+
+def _acked(node: str, at: int, record: Record) -> Acked:
+    hints, acks, asked = record["hints"], record["acks"], record["asked"]
+    if not (isinstance(hints, dict) and isinstance(acks, list) and isinstance(asked, list)):
+        message = "it does not name the replicas"
+        raise NoEvidenceError(message)
+    return Acked(
+        node=node,
+        at=at,
+        place=place_of(record),
+        key=record["key"],
+        dot=dot_of(record["dot"]),
+        stamp=int(record["stamp"]),
+        context=seen_of(record["context"]),
+        value=record["value"],
+        deleted=bool(record["deleted"]),
+        asked=tuple(map(str, asked)),
+        acks=tuple(map(str, acks)),
+        hints={str(name): str(owner) for name, owner in hints.items()},
+        needed=int(record["needed"]),
+        record=record,
+    )

@@ -1,0 +1,171 @@
+"""The siblings of a key at the end are the maximal elements of the true causality.
+
+Preguiça et al., "Dotted Version Vectors", 2012; Almeida et al. 2014. Causality is rebuilt from what
+each writer had seen (the context that its client handed in), not from what replicas made of it: a
+write that no writer had seen is neither lost nor replaced, one that a writer had seen does not come
+back, and nothing stands there that nobody wrote. Where nothing mends replicas (the fact `mends`),
+one may have missed a write, and still hold what that replaced: it is held to the writes that it
+acknowledged or has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from splitbrain.checkers.replicas.dump import Dumps, Place
+from splitbrain.checkers.replicas.findings import (
+    Findings,
+    are_mended,
+    shown_cell,
+    unsettled_reason,
+)
+from splitbrain.checkers.replicas.trace import Acked, Traces
+from splitbrain.checkers.replicas.version import Cell, Dot, Seen, named
+from splitbrain.core.evidence import Evidence, Need
+from splitbrain.core.history import FAIL_CODE, History
+from splitbrain.core.value import Value, canonical
+from splitbrain.core.verdict import Verdict, unknown
+
+
+class Siblings:
+    """Checks that the versions of each key are those that no writer had seen."""
+
+    name = "siblings"
+    needs = frozenset({Need.HISTORY, Need.DUMPS, Need.TRACES, Need.PHASES})
+
+    def parameters(self) -> Mapping[str, Value]:
+        """Give the parameters: there are none."""
+        return {}
+
+    def check(self, evidence: Evidence) -> Verdict:
+        """Compare what the replicas hold with what must be there."""
+        unsettled = unsettled_reason(evidence)
+        if unsettled is not None:
+            return unknown(unsettled)
+        assert evidence.history is not None
+        dumps = Dumps.of(evidence.dumps or {})
+        traces = Traces.of((evidence.traces or {}).values())
+        findings = Findings(reasons=[*dumps.missing, *traces.gaps])
+        written = _written(evidence.history)
+        acked: dict[Place, list[Acked]] = {}
+        for write in traces.acked:
+            acked.setdefault(write.place, []).append(write)
+        kept = [
+            place
+            for place, own in dumps.cells.items()
+            if not all(cell.keeps_one for cell in own.values())
+        ]
+        for place in kept:
+            is_buried = any(at == place for _, at in traces.buried)
+            writes = _writes(acked.get(place, ()), dumps.cells[place].values())
+            is_mended = are_mended(place[0], evidence.facts)
+            case = _Case(writes, maximal(writes), written.get(place[1]), is_buried, is_mended)
+            for cell in dumps.cells[place].values():
+                if cell.node in dumps.replicas(place):
+                    _judge(cell, case, findings)
+        return findings.verdict(
+            len(kept),
+            "no key keeps siblings: there was nothing to compare",
+            keys=len(kept),
+            most=max(
+                (len(c.versions) for place in kept for c in dumps.cells[place].values()), default=0
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A write that is known. is_acked: that it happened is certain. acks: who had it durably."""
+
+    dot: Dot
+    context: Seen
+    is_acked: bool
+    acks: frozenset[str] = frozenset()
+
+
+def maximal(writes: Iterable[Write]) -> frozenset[Dot]:
+    """Give the writes that no other's writer had seen."""
+    known = list(writes)
+    return frozenset(
+        one.dot
+        for one in known
+        if not any(other.context.covers(one.dot) for other in known if other.dot != one.dot)
+    )
+
+
+def _writes(acked: Iterable[Acked], cells: Iterable[Cell]) -> list[Write]:
+    """Give all writes of a key that anything tells of, those of unknown outcome too."""
+    found = {w.dot: Write(w.dot, w.context, is_acked=True, acks=frozenset(w.acks)) for w in acked}
+    for cell in cells:
+        for version in cell.versions:
+            found.setdefault(version.dot, Write(version.dot, version.context, is_acked=False))
+    return list(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What must be there of one key. written: the values it may have, None where nobody knows."""
+
+    writes: list[Write]
+    wanted: frozenset[Dot]
+    written: set[str] | None
+    is_buried: bool
+    is_mended: bool
+
+    def heard(self, cell: Cell, write: Write) -> bool:
+        """Tell whether the holder of a cell must have heard of a write."""
+        return self.is_mended or cell.node in write.acks or cell.seen.covers(write.dot)
+
+
+def _judge(cell: Cell, case: _Case, findings: Findings) -> None:
+    held = {version.dot: version for version in cell.versions}
+    writes, wanted = case.writes, case.wanted
+    key = canonical(cell.key)
+    for write in writes:
+        lacks = write.dot in wanted and write.dot not in held and not case.is_buried
+        if write.is_acked and lacks and case.heard(cell, write):
+            findings.add(
+                "lost-sibling",
+                f"the write {named(write.dot)} to key {key} was acknowledged, no later writer had "
+                f"seen it, and {cell.node} does not hold it",
+                (shown_cell(cell),),
+            )
+    for dot, version in held.items():
+        by = None
+        if dot not in wanted:
+            later = (w for w in writes if w.dot != dot and w.context.covers(dot))
+            by = next((w for w in later if case.heard(cell, w)), None)
+        if by is not None:
+            name = "false-conflict" if by.dot in held else "resurrected-sibling"
+            findings.add(
+                name,
+                f"{cell.node} holds the version {named(dot)} of key {key}, although the writer of "
+                f"{named(by.dot)} had seen and replaced it",
+                (shown_cell(cell),),
+            )
+        known = case.written
+        if not version.deleted and known is not None and canonical(version.value) not in known:
+            findings.add(
+                "invented-sibling",
+                f"{cell.node} holds the version {named(dot)} of key {key} with a value that nobody "
+                "wrote",
+                (shown_cell(cell),),
+            )
+
+
+def _written(history: History) -> dict[str, set[str]]:
+    """Give the values that may have been written to each key; carts are made by their clients.
+
+    A key that a cart lies on is left out: what is written there stands in no operation.
+    """
+    values: dict[str, set[str]] = {}
+    carts: set[str] = set()
+    for item in history.take(history.outcome != FAIL_CODE):
+        if item.f == "write":
+            values.setdefault(canonical(item.key), set()).add(canonical(item.argument))
+        elif item.f in ("add", "remove"):
+            carts.add(canonical(item.key))
+    for key in {canonical(k) for k, _ in history.by_key()} - carts:
+        values.setdefault(key, set())
+    return {key: found for key, found in values.items() if key not in carts}
