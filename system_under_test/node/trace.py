@@ -1,0 +1,168 @@
+"""The trace that a node writes, and how it is read back; docs/raft.md has the format."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .canonical import Json, compact_text, parse
+from .effects import Trace
+from .errors import NodeError
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The two clocks of a record, in nanoseconds."""
+
+    boot_ns: Callable[[], int]
+    wall_ns: Callable[[], int]
+
+
+def system_clocks() -> Clocks:
+    """Give the clocks of this machine: CLOCK_BOOTTIME and CLOCK_REALTIME."""
+    return Clocks(lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.time_ns)
+
+
+class TraceEncoder:
+    """Numbers and dates the records of one boot."""
+
+    def __init__(self, node: str, boot: str, clocks: Clocks) -> None:
+        self._node = node
+        self._boot = boot
+        self._clocks = clocks
+        self._seq = 0
+
+    def encode(self, traces: Sequence[Trace]) -> bytes:
+        """Give the lines of some records."""
+        head: dict[str, Json] = {"node": self._node, "boot": self._boot}
+        lines = []
+        for trace in traces:
+            lines.append(
+                compact_text(
+                    head
+                    | {
+                        "seq": self._seq,
+                        "boot_ns": self._clocks.boot_ns(),
+                        "wall_ns": self._clocks.wall_ns(),
+                        "event": trace.event,
+                    }
+                    | dict(trace.fields)
+                )
+            )
+            self._seq += 1
+        lines.append("")
+        return "\n".join(lines).encode("ascii")
+
+
+class TraceFile:
+    """Appends records to a file, unbuffered: a killed process loses nothing that it wrote."""
+
+    def __init__(self, path: Path, encoder: TraceEncoder) -> None:
+        """Open the file, and end a line that a crash cut short.
+
+        Raises: NodeError when it cannot be opened.
+        """
+        self._path = path
+        self._encoder = encoder
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._descriptor = os.open(path, flags, 0o644)
+            size = os.fstat(self._descriptor).st_size
+            if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
+                os.write(self._descriptor, b"\n")
+        except OSError as error:
+            message = f"the trace {path} cannot be opened: {error.strerror or error}"
+            raise NodeError(message) from error
+
+    def write(self, traces: Sequence[Trace]) -> None:
+        """Write records in one piece.
+
+        Raises: NodeError when they cannot be written: a node without a trace must not go on.
+        """
+        view = memoryview(self._encoder.encode(traces))
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError as error:
+            message = f"the trace {self._path} cannot be written: {error.strerror or error}"
+            raise NodeError(message) from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._descriptor)
+
+
+def read_trace(data: bytes) -> tuple[list[dict[str, Json]], list[str]]:
+    """Read the trace of one node: its records, and one line for each gap; never raises.
+
+    A line that a crash cut short is no gap: it is the last of its boot, and its step never left.
+    """
+    reader = _Reader()
+    lines = data.split(b"\n")
+    if lines[-1] == b"":
+        lines.pop()
+    for number, line in enumerate(lines, 1):
+        reader.take(number, line)
+    reader.end_of_boot()
+    return reader.records, reader.gaps
+
+
+class _Reader:
+    """Follows the lines of a trace. unread: numbers of the lines not read since the last record."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Json]] = []
+        self.gaps: list[str] = []
+        self._boot: Json = None
+        self._next = 0
+        self._unread: list[int] = []
+
+    def take(self, number: int, line: bytes) -> None:
+        """Take one line."""
+        record = _record_of(line)
+        if record is None:
+            self._unread.append(number)
+            return
+        if record["boot"] != self._boot:
+            self.end_of_boot()
+            self._boot, self._next = record["boot"], 0
+        elif self._unread:
+            self.gaps.append(f"line {self._unread[0]}: cannot be read, in the middle of a boot")
+            self._unread.clear()
+        if record["seq"] != self._next:
+            self.gaps.append(
+                f"line {number}: boot {self._boot}: seq {record['seq']} where {self._next} was due"
+            )
+        seq = record["seq"]
+        self._next = seq + 1 if isinstance(seq, int) else self._next
+        self.records.append(record)
+
+    def end_of_boot(self) -> None:
+        """Judge the lines that could not be read before a new boot or the end: one may be torn."""
+        if len(self._unread) > 1:
+            self.gaps.append(
+                f"line {self._unread[0]}: cannot be read, nor can {len(self._unread) - 1} more"
+            )
+        self._unread.clear()
+
+
+def _record_of(line: bytes) -> dict[str, Json] | None:
+    try:
+        value = parse(line)
+    except ValueError:
+        return None
+    if not isinstance(value, dict) or not _well_formed(value):
+        return None
+    return value
+
+
+def _well_formed(value: Mapping[str, Json]) -> bool:
+    get = value.get
+    return (
+        type(get("seq")) is type(get("boot_ns")) is type(get("wall_ns")) is int
+        and type(get("node")) is type(get("boot")) is type(get("event")) is str
+    )

@@ -1,0 +1,295 @@
+"""Makes a node's service live in the simulator: what the shell does on a host, done step by step.
+
+The log has the bytes that a real one has, messages go through the real codec, and the trace has the
+real format, so that what reads them notices no difference.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from splitbrain.core.cluster import Topology
+from splitbrain.core.simulated import (
+    AskAll,
+    Asked,
+    Booted,
+    Delivered,
+    Event,
+    Life,
+    Moment,
+    NodeDied,
+    Step,
+)
+from splitbrain.core.value import Value
+from splitbrain.system_under_test.node import effects
+from splitbrain.system_under_test.node.canonical import Json
+from splitbrain.system_under_test.node.durable import encode_log_frame, log_identity, read_image
+from splitbrain.system_under_test.node.errors import NodeError, RequestError, refusal
+from splitbrain.system_under_test.node.main import service_of
+from splitbrain.system_under_test.node.shell import Service
+from splitbrain.system_under_test.node.wire import WireError
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+Known = dict[bytes, object]
+KNOWN = 256
+"""So many messages are known by their bytes."""
+
+LOG_PATH = Path("/var/lib/splitbrain/node.log")
+"""Where messages say that the log lies."""
+
+
+class SimulatedNodes(ABC):
+    """What the simulator needs of a system whose nodes are services, beside its client cores.
+
+    ordered_links: links keep the order, as TCP does; a protocol that bears more may say so.
+    messages_are_values: nothing in a message can be changed, and equal ones look alike on the wire,
+    so that bytes that came before need not be read again, for whichever node.
+    """
+
+    name: str
+    ordered_links = True
+    messages_are_values = False
+
+    @cached_property
+    def _known(self) -> Known | None:
+        return {} if self.messages_are_values else None
+
+    @abstractmethod
+    def make(self, node: str, topology: Topology, records: Sequence[Json], now_ns: int) -> Service:
+        """Make a node from the records that its log holds. Raises: NodeError."""
+
+    def boot(
+        self, node: str, topology: Topology, disk: bytes, moment: Moment, number: int
+    ) -> Booted:
+        """Begin a node's life from the bytes of its log.
+
+        Raises: NodeDied when the log is damaged, or the node refuses it.
+        """
+        identity = log_identity(self.name, node)
+        try:
+            image = read_image(LOG_PATH, disk, identity)
+            service = self.make(node, topology, image.records, moment.now_ns)
+        except Exception as error:
+            raise _death(error) from error
+        torn = len(disk) - image.end
+        notes = (f"the log had a torn tail: {torn} bytes cut off",) if torn else ()
+        kept, frames = disk[: image.end], image.frames
+        if not frames:
+            kept, frames = encode_log_frame(0, [identity]), 1
+        boot = f"{node}-{number}"
+        life: Life = ServiceLife(
+            service, node=node, boot=boot, identity=identity, frames=frames, known=self._known
+        )
+        return Booted(life=life, disk=kept, notes=notes)
+
+    def encode_request(self, request: Mapping[str, Value]) -> bytes:
+        """Give a client's request as it goes over the wire."""
+        return _encode(request)
+
+    def decode_reply(self, payload: bytes) -> Mapping[str, Value]:
+        """Read a node's reply."""
+        value: Mapping[str, Value] = _decode(payload)
+        return value
+
+    def message_kind(self, payload: bytes) -> str:
+        """Name the kind of a message: its type."""
+        value = _decode(payload)
+        return str(value.get("type", "?")) if isinstance(value, dict) else "?"
+
+    def ask_by(self, ask: AskAll) -> None:  # noqa: B027
+        """Take the way to put questions to nodes; a system without such powers needs none."""
+
+
+class SimulatedService(SimulatedNodes):
+    """The same for a reference system: its nodes are what the node program runs on a host."""
+
+    @abstractmethod
+    def configuration(self, node: str, topology: Topology) -> Mapping[str, Value]:
+        """Give what a node's configuration file says."""
+
+    def make(self, node: str, topology: Topology, records: Sequence[Json], now_ns: int) -> Service:
+        """Make a node as the program would. Raises: NodeError."""
+        text = json.dumps(self.configuration(node, topology)).encode()
+        return service_of(self.name, text, records, now_ns)
+
+
+class ServiceLife:
+    """One life of a service.
+
+    identity: the first frame of its log. frames: how many that has. known: messages by their bytes,
+    of all nodes; None where messages are no values.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        node: str,
+        boot: str,
+        identity: Mapping[str, Json],
+        frames: int,
+        known: Known | None,
+    ) -> None:
+        self._service = service
+        self._core = service.core
+        self._node = node
+        self._boot = boot
+        self._identity = identity
+        self._frames = frames
+        self._known = known
+        self._seq = 0
+
+    def start(self, moment: Moment) -> Step:  # noqa: ARG002 - the service was made with it
+        """Begin."""
+        try:
+            return self._step(self._core.start())
+        except Exception as error:
+            raise _death(error) from error
+
+    def handle(self, moment: Moment, events: Sequence[Event]) -> Step:
+        """Hand the core all that came, as one batch."""
+        batch: list[effects.Event] = [effects.Tick(moment.now_ns, moment.wall_ns)]
+        refused: list[tuple[int, bytes]] = []
+        for event in events:
+            if type(event) is Delivered:
+                message = self._message(event.payload)
+                if message is not None:
+                    batch.append(effects.Received(event.sender, message))
+            elif isinstance(event, Asked):
+                try:
+                    request = self._service.decode_request(_decode(event.payload))
+                except RequestError as error:
+                    refused.append((event.token, self._body(refusal(error))))
+                else:
+                    batch.append(effects.Requested(event.token, request))
+        step = self._hand(batch)
+        if refused:
+            step.replies = [*refused, *step.replies]
+        return step
+
+    def persisted(self, moment: Moment, marks: Sequence[object]) -> Step:  # noqa: ARG002
+        """Tell the core that its records are durable."""
+        return self._hand([effects.Persisted(mark) for mark in marks])
+
+    def stop(self, moment: Moment) -> Step:
+        """Tell the core that it ends."""
+        return self._hand([effects.Tick(moment.now_ns, moment.wall_ns), effects.Stop()])
+
+    def encode_traces(self, moment: Moment, traces: Sequence[object]) -> bytes:
+        """Give the lines of the trace, numbered and dated as on a host."""
+        lines = []
+        for item in traces:
+            trace = cast("effects.Trace", item)
+            record: dict[str, object] = {
+                "node": self._node,
+                "boot": self._boot,
+                "seq": self._seq,
+                "boot_ns": moment.now_ns,
+                "wall_ns": moment.wall_ns,
+                "event": trace.event,
+            }
+            record.update(trace.fields)
+            lines.append(_encode(record))
+            self._seq += 1
+        lines.append(b"")
+        return b"\n".join(lines)
+
+    def answer(self, question: str) -> Mapping[str, Value] | None:
+        """Answer an operator, with values of his own."""
+        try:
+            answer = self._service.admin(question)
+        except RequestError:
+            return None
+        value: Mapping[str, Value] = _decode(self._body({"ok": True, **answer}))
+        return value
+
+    def _hand(self, batch: Sequence[effects.Event]) -> Step:
+        try:
+            return self._step(self._core.handle_batch(batch))
+        except Exception as error:
+            raise _death(error) from error
+
+    def _message(self, payload: bytes) -> object | None:
+        """Read a message; one that is none costs a real node its connection, and us nothing."""
+        known = self._known
+        if known is not None and payload in known:
+            return known[payload]
+        try:
+            message = self._service.decode_message(_decode(payload))
+        except WireError:
+            return None
+        except Exception as error:
+            raise _death(error) from error
+        if known is not None:
+            if len(known) >= KNOWN:
+                known.clear()
+            known[payload] = message
+        return message
+
+    def _body(self, body: Mapping[str, Json]) -> bytes:
+        return _encode({**body, "node": self._node})
+
+    def _step(self, found: Sequence[effects.Effect]) -> Step:
+        step = Step()
+        persists: list[effects.Persist] = []
+        traces: list[object] = []
+        sends: list[tuple[str, bytes]] = []
+        replies: list[tuple[int, bytes]] = []
+        last, payload = None, b""
+        for effect in found:
+            kind = type(effect)
+            if kind is effects.Send:
+                message = effect.message  # type: ignore[union-attr]
+                if self._known is None or message != last:
+                    payload = _encode(self._service.encode_message(message))
+                    last = message
+                sends.append((effect.to, payload))  # type: ignore[union-attr]
+            elif kind is effects.Trace:
+                traces.append(effect)
+            elif isinstance(effect, effects.SetTimer):
+                step.timer_ns, step.sets_timer = effect.at_ns, True
+            elif isinstance(effect, effects.Reply):
+                replies.append((effect.token, self._body(effect.body)))
+            elif isinstance(effect, effects.Persist):
+                persists.append(effect)
+            else:
+                text = f"the simulator knows no effect {effect!r}"
+                raise TypeError(text)
+        if persists:
+            self._persist(step, persists)
+        step.traces, step.sends, step.replies = traces, sends, replies
+        return step
+
+    def _persist(self, step: Step, persists: Sequence[effects.Persist]) -> None:
+        """Put records into one frame of the log, or into a log of their own."""
+        records: list[Json] = []
+        for persist in persists:
+            if persist.replaces:
+                records.clear()
+                step.rewrites = True
+            records.extend(persist.records)
+        step.marks = [persist.mark for persist in persists if persist.mark is not None]
+        if step.rewrites:
+            step.writes = encode_log_frame(0, [self._identity]) + encode_log_frame(1, records)
+            self._frames = 2
+        elif records:
+            step.writes = encode_log_frame(self._frames, records)
+            self._frames += 1
+
+
+def _death(error: Exception) -> NodeDied:
+    """Turn what ends a daemon into the death of a node, with what its log would say."""
+    if isinstance(error, NodeError):
+        return NodeDied(str(error))
+    # A core that failed half-way may hold anything: it must not say another word.
+    return NodeDied("".join(traceback.format_exception(error)))
