@@ -1,0 +1,109 @@
+"""Members that are removed and added again, through a system that takes its time."""
+
+from __future__ import annotations
+
+import pytest
+
+from splitbrain.core.cluster import Bed
+from splitbrain.core.errors import HarnessError, UsageError
+from splitbrain.core.fault import At, Fault, Shape, View
+from splitbrain.core.randomness import Keyed
+from splitbrain.nemeses.membership import Membership
+
+NODES = ("n1", "n2", "n3", "n4", "n5")
+
+
+class Slow:
+    """Takes up one change at a time, and is done with it when it is asked again."""
+
+    def __init__(self, *members):
+        self.known = set(members or NODES)
+        self.waiting = None
+        self.log = []
+
+    def current(self):
+        if self.waiting is not None:
+            wish, node = self.waiting
+            self.waiting = None
+            (self.known.add if wish == "add" else self.known.discard)(node)
+            return ()
+        return tuple(sorted(self.known))
+
+    def change(self, wish, node):
+        if self.waiting is not None:
+            return "change-in-progress"
+        self.waiting = (wish, node)
+        self.log.append(f"{wish} {node}")
+        return None
+
+
+def bed(members, later=None):
+    return Bed(nodes=NODES, host=None, daemons=None, members=members, later=later)
+
+
+def resolved(nemesis, target, **params):
+    fault = Fault(id=f"on-{target}", kind="membership", start=At(0), target=target, params=params)
+    return nemesis.resolve(fault, View(nodes=NODES, primaries=("n1",), rng=Keyed.of(1)))
+
+
+def test_nodes_are_removed_one_after_the_other_and_come_back():
+    nemesis, members = Membership(), Slow()
+    injection = nemesis.inject(bed(members), resolved(nemesis, ["n4", "n5"]))
+    assert members.known == {"n1", "n2", "n3"}
+    assert injection.proof == {
+        "wish": "remove",
+        "before": list(NODES),
+        "after": ["n1", "n2", "n3"],
+    }
+    nemesis.heal(bed(members), injection)
+    nemesis.heal(bed(members), injection)
+    assert members.known == set(NODES)
+    assert members.log == ["remove n4", "remove n5", "add n4", "add n5"]
+
+
+def test_a_majority_of_all_stays_and_overlapping_faults_do_not_undo_each_other():
+    nemesis, members = Membership(), Slow()
+    first = nemesis.inject(bed(members), resolved(nemesis, ["n4"]))
+    second = nemesis.inject(bed(members), resolved(nemesis, ["n5"]))
+    with pytest.raises(HarnessError, match="there would be no majority of all"):
+        nemesis.inject(bed(members), resolved(nemesis, ["n3"]))
+    nemesis.heal(bed(members), first)
+    assert members.known == set(NODES) - {"n5"}
+    nemesis.heal(bed(members), second)
+    assert members.known == set(NODES)
+
+
+def test_in_virtual_time_the_rest_follows_later():
+    members, due = Slow(), []
+    virtual = bed(members, later=lambda s, act: due.append(act))
+    nemesis = Membership()
+    injection = nemesis.inject(virtual, resolved(nemesis, ["n4", "n5"]))
+    while due:
+        due.pop(0)()
+    assert members.known == {"n1", "n2", "n3"}
+    nemesis.heal(virtual, injection)
+    while due:
+        due.pop(0)()
+    assert members.known == set(NODES)
+
+
+def test_a_node_that_the_system_began_without_is_added():
+    nemesis, members = Membership(), Slow("n1", "n2", "n3", "n4")
+    nemesis.inject(bed(members), resolved(nemesis, ["n5"], wish="add"))
+    assert members.known == set(NODES)
+
+
+def test_what_cannot_be_is_refused():
+    nemesis = Membership()
+    assert nemesis.unavailable(bed(None)) == "this system cannot change its members"
+    with pytest.raises(UsageError, match="'wish' must be one of remove, add, transfer"):
+        resolved(nemesis, ["n5"], wish="marry")
+    with pytest.raises(HarnessError, match="cannot change its members"):
+        nemesis.inject(bed(None), resolved(nemesis, ["n5"]))
+
+
+def test_drawn_faults_leave_a_majority():
+    shape = Shape(nodes=NODES, time_limit_s=120.0, powers=frozenset({"primaries"}))
+    drawn = Membership().draw(Keyed.of(3), shape)
+    assert {fault.target for fault in drawn} == {"one", "minority", "leader"}
+    assert not Membership().draw(Keyed.of(3), Shape(nodes=("n1", "n2"), time_limit_s=60.0))
