@@ -1,0 +1,1 @@
+"""Virtual machines by Vagrant: where they live, how they come up, how their power is cut."""

@@ -1,0 +1,1 @@
+"""A cluster in virtual time: one thread, one heap of events, and everything drawn from the seed."""
