@@ -1,0 +1,277 @@
+"""Leaves out of a failing run what its anomaly does not need: faults, operations, nodes, time.
+
+Randomness in the simulator is keyed by what it is for, so that whatever stays behaves as before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from splitbrain.core.delta_debugging import reduced
+from splitbrain.core.fault import Fault, Schedule
+from splitbrain.core.planned import PlannedOperation, planned_of
+from splitbrain.core.run import LIMITS, Plan, RunResult
+from splitbrain.core.value import canonical
+from splitbrain.shrinking.rounding import simpler
+from splitbrain.shrinking.target import Target
+from splitbrain.shrinking.trial import Trial
+
+LEAST_NODES = 3
+ROUNDS = 4
+SECOND_NS = 1_000_000_000
+END_S = 0.1
+"""How exactly the end of the load is sought."""
+
+FEW = (2, 4, 8)
+"""So many last operations are tried alone."""
+
+FEW_SEEDS, SEEDS = 8, 20
+"""How many other seeds are tried: at the beginning, and where leaving out got no further."""
+
+MANY = 16
+"""Fewer operations than this are left out by stretches of any length."""
+
+
+@dataclass(slots=True)
+class Shrinker:
+    """Holds the least failing plan so far, and what came of it.
+
+    thresholds: options of the plan's system that may be lowered, each with its least value.
+    """
+
+    plan: Plan
+    result: RunResult
+    target: Target
+    trial: Trial
+    thresholds: Mapping[str, int] = field(default_factory=dict)
+    _vain: set[str] = field(default_factory=set)
+
+    def shrink(self) -> None:
+        """Make the plan as small as it gets within the trial's limits."""
+        self._lower_thresholds()
+        self._drop_nodes()
+        self._drop_in_turn()
+        if self._to_last_operations():
+            self._drop_in_turn()
+        self._drop_nodes(seeds=FEW_SEEDS)
+        self._drop_workers()
+        self.round_faults()
+        self._drop_faults()
+        self._drop_operations()
+
+    def _drop_in_turn(self) -> None:
+        for _ in range(ROUNDS):
+            before = self.plan
+            self._cut_end()
+            if len(self._operations) > FEW[-1]:
+                self.to_witness()
+            self._drop_faults()
+            self._drop_operations()
+            self._drop_nodes()
+            if self.plan == before:
+                break
+
+    def drop_faults_alone(self) -> None:
+        """Leave out faults, and make the rest round; operations stay as they are."""
+        self._drop_faults()
+        self.round_faults()
+
+    def try_plan(self, plan: Plan) -> bool:
+        """Take a plan if it fails still."""
+        if plan == self.plan or repr(plan) in self._vain or not self.trial.may_go_on():
+            return False
+        result = self.trial.fails(plan)
+        if result is None:
+            self._vain.add(repr(plan))
+            return False
+        self.plan, self.result = plan, result
+        return True
+
+    # -- operations
+
+    @property
+    def _operations(self) -> tuple[PlannedOperation, ...]:
+        return self.plan.operations or ()
+
+    def _with(self, operations: Iterable[PlannedOperation]) -> Plan:
+        return replace(self.plan, operations=tuple(operations))
+
+    def to_witness(self) -> bool:
+        """Keep what the checker shows as its proof alone, or what else was done to the same keys.
+
+        False: none of these fails, and everything was left as it is.
+        """
+        found = self.target.found(self.result.verdicts)
+        shown = found.operations if found is not None else ()
+        places = {item.invoke_index for item in shown}
+        history = self.result.evidence.history
+        if history is None:
+            return False
+        recorded = planned_of(self.result.evidence, self.plan.concurrency)
+        proof = {
+            _identity(planned)
+            for planned, operation in zip(recorded, history, strict=True)
+            if operation.invoke_index in places
+        }
+        keys = {canonical(item.key) for item in shown}
+        writes = [
+            item
+            for item in self._operations
+            if _identity(item) in proof or (canonical(item.key) in keys and item.f != "read")
+        ]
+        alone = [item for item in self._operations if _identity(item) in proof]
+        same_keys = [item for item in self._operations if canonical(item.key) in keys]
+        plans = [self._with(operations) for operations in (alone, writes, same_keys)]
+        return any(map(self.try_plan, plans)) or self._try_luck(plans[0], FEW_SEEDS)
+
+    def to_nothing(self) -> bool:
+        """Do without clients: what nodes do wrong among themselves needs none."""
+        return self.try_plan(self._with(()))
+
+    def _to_last_operations(self) -> bool:
+        """Try the last few operations alone, with other seeds.
+
+        To leave one out changes the draws of those that come after it, so that some stay for
+        nothing but the luck of a later one. With other luck they can go.
+        """
+        return any(
+            few < len(self._operations)
+            and self._try_luck(self._with(self._operations[-few:]), SEEDS)
+            for few in FEW
+        )
+
+    def _try_luck(self, plan: Plan, count: int) -> bool:
+        """Try a plan with so many other seeds."""
+        numbers = range(1, count + 1)
+        return any(self.try_plan(replace(plan, seed=plan.seed + number)) for number in numbers)
+
+    def _drop_operations(self) -> None:
+        by_key: dict[str, list[PlannedOperation]] = {}
+        for item in self._operations:
+            by_key.setdefault(canonical(item.key), []).append(item)
+        if len(by_key) > 1:
+            self._reduce([tuple(group) for group in by_key.values()])
+        self._reduce([(item,) for item in self._operations])
+        self._drop_stretches()
+
+    def _drop_stretches(self) -> None:
+        """Leave out any stretch of neighbours, where there are few: perhaps only all can go."""
+        length = len(self._operations) - 1
+        while 1 < length < MANY and self.trial.may_go_on():
+            operations = self._operations
+            places = range(len(operations) - length + 1)
+            rests = [(*operations[:place], *operations[place + length :]) for place in places]
+            if any(self.try_plan(self._with(rest)) for rest in rests):
+                length = min(length, len(self._operations) - 1)
+            else:
+                length -= 1
+
+    def _reduce(self, groups: list[tuple[PlannedOperation, ...]]) -> None:
+        def without(
+            kept: tuple[tuple[PlannedOperation, ...], ...], places: range
+        ) -> tuple[tuple[PlannedOperation, ...], ...] | None:
+            rest = tuple(group for place, group in enumerate(kept) if place not in places)
+            left = {id(item) for group in rest for item in group}
+            operations = [item for item in self._operations if id(item) in left]
+            return rest if self.try_plan(self._with(operations)) else None
+
+        reduced(groups, without, self.trial.may_go_on)
+
+    # -- faults
+
+    @property
+    def _faults(self) -> tuple[Fault, ...]:
+        return self.plan.schedule.faults if self.plan.schedule is not None else ()
+
+    def _drop_faults(self) -> None:
+        def without(kept: tuple[Fault, ...], places: range) -> tuple[Fault, ...] | None:
+            rest = tuple(fault for place, fault in enumerate(kept) if place not in places)
+            return rest if self.try_plan(with_faults(self.plan, rest)) else None
+
+        reduced(self._faults, without, self.trial.may_go_on)
+
+    def round_faults(self) -> None:
+        """Give faults short durations and round times, where it fails still."""
+        for fault in self._faults:
+            for form in simpler(fault):
+                faults = (form if item.id == fault.id else item for item in self._faults)
+                if self.try_plan(with_faults(self.plan, faults)):
+                    break
+
+    # -- thresholds, time, nodes, workers
+
+    def _lower_thresholds(self) -> None:
+        """Let what happens every so often happen more often, which asks for fewer operations."""
+        for name, least in self.thresholds.items():
+            value, lower = self.plan.options.get(name), least
+            while type(value) is int and lower < value:
+                if self.try_plan(replace(self.plan, options={**self.plan.options, name: lower})):
+                    break
+                lower *= 2
+
+    def _cut_end(self) -> None:
+        """End the load as early as may be, and leave out what would come later."""
+        least, most = LIMITS["time_limit_s"][0], self.plan.time_limit_s
+        while most - least > END_S and self.trial.may_go_on():
+            limit_s = round((least + most) / 2, 1)
+            if not least < limit_s < most:
+                return
+            if self.try_plan(self._until(limit_s)):
+                most = limit_s
+            else:
+                least = limit_s
+
+    def _until(self, limit_s: float) -> Plan:
+        early = [
+            item
+            for item in self._operations
+            if item.phase != "main" or item.at_ns < limit_s * SECOND_NS
+        ]
+        return replace(self._with(early), time_limit_s=limit_s)
+
+    def _drop_nodes(self, *, seeds: int = 0) -> None:
+        """Do with fewer nodes. seeds: how many others to try, where the same one does not do."""
+        for count in range(LEAST_NODES, self.plan.node_count):
+            smaller = of_nodes(self.plan, count)
+            if self.try_plan(smaller) or self._try_luck(smaller, seeds):
+                return
+
+    def _drop_workers(self) -> None:
+        most = max((item.worker for item in self._operations), default=0) + 1
+        if most < self.plan.concurrency:
+            self.try_plan(replace(self.plan, concurrency=most))
+
+
+def with_faults(plan: Plan, faults: Iterable[Fault]) -> Plan:
+    """Give the plan with these faults; where it is pinned what they hit, they hit that still."""
+    kept = {fault.id: fault for fault in faults}
+    pinned = plan.resolved
+    if pinned is not None:
+        pinned = tuple(
+            replace(item, fault=kept[item.fault.id]) for item in pinned if item.fault.id in kept
+        )
+    return replace(plan, schedule=Schedule(tuple(kept.values())), resolved=pinned)
+
+
+def of_nodes(plan: Plan, count: int) -> Plan:
+    """Give the plan for the first nodes: operations on these stay there, others move."""
+    before = plan.node_count
+    operations = tuple(
+        replace(item, worker=(item.worker % before) % count + count * (item.worker // before))
+        for item in plan.operations or ()
+    )
+    options = dict(plan.options)
+    own = options.get("nodes")
+    if isinstance(own, dict):
+        names = {f"n{number}" for number in range(1, count + 1)}
+        options["nodes"] = {name: item for name, item in own.items() if name in names}
+    workers = count * math.ceil(plan.concurrency / before)
+    return replace(
+        plan, operations=operations, node_count=count, options=options, concurrency=workers
+    )
+
+
+def _identity(item: PlannedOperation) -> tuple[str, int, int, str]:
+    return item.phase, item.worker, item.at_ns, item.f

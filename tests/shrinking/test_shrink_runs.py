@@ -1,0 +1,89 @@
+"""Runs of the simulator shrink to a few faults and operations that fail in the same way."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from splitbrain import catalog
+from splitbrain.cli import run_command
+from splitbrain.execute import execute
+from splitbrain.report.quiet import Quiet
+from splitbrain.runtime.store import load_run
+from splitbrain.shrink import shrink
+from splitbrain.simulation import simulate
+
+FAULTS, OPERATIONS = 3, 8
+
+
+def failing(name, store):
+    bug = catalog.bug(name)
+    result = execute(catalog.plan_of_bug(bug, seed=0, cluster="sim"), store=store, monitor=Quiet())
+    assert bug.anomaly in [item.name for item in result.verdicts[bug.checker].anomalies]
+    return bug, result
+
+
+def require_small(bug, result, store):
+    found = shrink(result.path, store=store, monitor=Quiet(), time_limit_s=1200)
+    assert (found.checker, found.anomaly) == (bug.checker, bug.anomaly)
+    names = [item.name for item in found.result.verdicts[bug.checker].anomalies]
+    assert bug.anomaly in names
+    assert len(found.result.schedule) <= max(FAULTS, len(bug.schedule))
+    assert len(found.result.evidence.history) <= OPERATIONS
+    again = simulate(load_run(found.result.path).plan)
+    assert again.trace_hash == found.result.trace_hash is not None
+    return found
+
+
+@pytest.mark.slow
+def test_a_bug_shrinks_and_its_case_repeats_exactly(tmp_path, capsys):
+    bug, result = failing("forgotten-vote", tmp_path)
+    found = require_small(bug, result, tmp_path)
+    assert found.is_minimal
+    assert load_run(found.result.path).plan == found.result.plan
+    replay = ["run", "--replay", str(found.result.path), "--store", str(tmp_path), "--json"]
+    assert run_command(replay) == 1
+    again = json.loads(capsys.readouterr().out)
+    hashes = {
+        json.loads((load_run(path).path / "result.json").read_text())["trace_hash"]
+        for path in (found.result.path, tmp_path / "latest")
+    }
+    assert len(hashes) == 1
+    assert bug.anomaly in [item["name"] for item in again["checkers"][bug.checker]["anomalies"]]
+
+
+def test_a_valid_run_cannot_be_shrunk(tmp_path, capsys):
+    plan = replace(
+        catalog.plan_of_bug(catalog.bug("stale-read"), seed=1, cluster="sim"),
+        options={}, bug=None, schedule=None, time_limit_s=0.5,
+    )  # fmt: skip
+    result = execute(plan, store=tmp_path, monitor=Quiet())
+    assert run_command(["shrink", str(result.path), "--store", str(tmp_path)]) == 254
+    said = capsys.readouterr().err
+    assert "nothing to shrink" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_what_does_not_fail_again_is_said(tmp_path, capsys):
+    _, result = failing("stale-read", tmp_path)
+    plan = json.loads((result.path / "plan.json").read_text())
+    plan["options"] = {}
+    (result.path / "plan.json").write_text(json.dumps(plan))
+    assert run_command(["shrink", str(result.path), "--store", str(tmp_path)]) == 254
+    assert "does not fail again with stale-read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["system", "workload", "nemesis", "bug"])
+def test_a_replay_brings_what_it_is(option, tmp_path, capsys):
+    assert run_command(["run", "--replay", str(tmp_path), f"--{option}", "raft"]) == 254
+    assert f"leave out --{option}" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [bug.name for bug in catalog.bugs()])
+def test_every_planted_bug_shrinks(name, tmp_path):
+    bug, result = failing(name, tmp_path)
+    require_small(bug, result, tmp_path)

@@ -1,0 +1,310 @@
+"""The shrinker against trials that fail by a rule: it leaves what the rule needs, and no more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from splitbrain.core.errors import UsageError
+from splitbrain.core.evidence import Evidence, from_journal
+from splitbrain.core.fault import After, At, Condition, Fault, Resolved, Schedule, When
+from splitbrain.core.generator import Context, Invocation, Pending
+from splitbrain.core.journal import Complete, FaultEvent, Invoke, Phase
+from splitbrain.core.planned import PlannedOperation, planned_of
+from splitbrain.core.run import Plan, RunResult
+from splitbrain.core.verdict import Anomaly, Status, invalid, unknown, valid
+from splitbrain.generators.replay import replay
+from splitbrain.shrinking.shrinker import Shrinker
+from splitbrain.shrinking.target import Target, target_of
+from splitbrain.shrinking.timed import timed
+
+TARGET = Target(checker="c", anomaly="lost")
+
+
+def result(plan=None, verdicts=None):
+    verdicts = verdicts or {"c": invalid([Anomaly(name="lost", explanation="it is gone")])}
+    return RunResult(
+        label="a", path=Path("run"), status=Status.INVALID, verdicts=verdicts,
+        evidence=Evidence(), plan=plan,
+    )  # fmt: skip
+
+
+class Rule:
+    """A trial that fails by a rule over plans."""
+
+    def __init__(self, rule, limit=10_000):
+        self.rule, self.limit, self.runs = rule, limit, 0
+
+    def may_go_on(self):
+        return self.runs < self.limit
+
+    def fails(self, plan):
+        self.runs += 1
+        return result(plan) if self.rule(plan) else None
+
+
+def planned(number, *, phase="main", worker=0, key=0):
+    return PlannedOperation(
+        phase=phase, worker=worker, at_ns=number * 10**8, f="write", key=key, argument=number
+    )
+
+
+def shrunk(plan, rule, limit=10_000, thresholds=None):
+    trial = Rule(rule, limit)
+    shrinker = Shrinker(plan, result(plan), TARGET, trial, thresholds or {})
+    shrinker.shrink()
+    return shrinker.plan
+
+
+PLAN = Plan(
+    system="raft",
+    workload="register",
+    node_count=5,
+    time_limit_s=20.0,
+    options={"nodes": {"n1": {"a": 1}, "n5": {"a": 2}}, "bugs": ["b"]},
+    operations=tuple(planned(n, worker=n % 10, key=n % 4) for n in range(100)),
+    schedule=Schedule(
+        tuple(
+            Fault(id=f"f{n}", kind="kill", start=At(1.237 + n), duration_s=3.3) for n in range(10)
+        )
+    ),
+)
+
+
+def test_what_the_rule_needs_is_left_and_all_else_goes():
+    def rule(plan):
+        arguments = {item.argument for item in plan.operations}
+        return {7, 42} <= arguments and "f3" in {fault.id for fault in plan.schedule}
+
+    plan = shrunk(PLAN, rule)
+    assert [item.argument for item in plan.operations] == [7, 42]
+    [fault] = plan.schedule
+    assert (fault.id, fault.start, fault.duration_s) == ("f3", At(4.0), 1.0)
+    assert plan.node_count == 3
+    assert plan.options == {"nodes": {"n1": {"a": 1}}, "bugs": ["b"]}
+    assert plan.time_limit_s == 4.3  # the last of them begins at 4.2
+    assert plan.concurrency == 1 + max(item.worker for item in plan.operations)
+
+
+def test_a_plan_that_needs_everything_stays():
+    plan = shrunk(PLAN, PLAN.__eq__)
+    assert plan == PLAN
+
+
+def test_a_fault_that_another_one_follows_stays_with_it():
+    faults = (
+        Fault(id="first", kind="kill", start=At(1.0), duration_s=2.0),
+        Fault(id="second", kind="kill", start=After("first"), duration_s=1.0),
+        Fault(id="third", kind="kill", start=At(9.0), duration_s=1.0),
+    )
+
+    def rule(plan):
+        there = {fault.id for fault in plan.schedule}
+        return "second" in there and "first" in there
+
+    plan = shrunk(Plan(system="s", workload="w", operations=(), schedule=Schedule(faults)), rule)
+    assert [fault.id for fault in plan.schedule] == ["first", "second"]
+
+
+def test_what_faults_hit_stays_and_their_times_change_with_them():
+    fault = Fault(id="f", kind="kill", start=At(1.237), duration_s=3.3)
+    gone = replace(fault, id="gone")
+    pinned = tuple(Resolved(fault=item, nodes=("n2",)) for item in (fault, gone))
+    plan = Plan(
+        system="s", workload="w", operations=(), resolved=pinned, schedule=Schedule((fault, gone))
+    )
+    trial = Rule(lambda plan: "f" in {item.fault.id for item in plan.resolved})
+    shrinker = Shrinker(plan, result(plan), TARGET, trial)
+    shrinker.drop_faults_alone()
+    round_one = replace(fault, start=At(1.0), duration_s=1.0)
+    assert shrinker.plan.schedule == Schedule((round_one,))
+    assert shrinker.plan.resolved == (Resolved(fault=round_one, nodes=("n2",)),)
+
+
+def test_operations_stay_with_their_nodes_where_these_stay():
+    def rule(plan):
+        nodes = {item.argument: item.worker % plan.node_count for item in plan.operations}
+        return nodes.get(11) == 1 and nodes.get(26) == 1  # both at n2 of five: workers 1 and 6
+
+    plan = shrunk(PLAN, rule)
+    assert plan.node_count == 3
+    assert [item.argument for item in plan.operations] == [11, 26]
+
+
+def test_when_runs_are_used_up_what_there_is_fails_still():
+    def rule(plan):
+        return 42 in {item.argument for item in plan.operations}
+
+    plan = shrunk(PLAN, rule, limit=5)
+    assert rule(plan)
+
+
+def test_what_was_tried_in_vain_is_not_tried_again():
+    tried = []
+
+    def rule(plan):
+        tried.append(repr(plan))
+        return {7, 42} <= {item.argument for item in plan.operations}
+
+    shrunk(PLAN, rule)
+    assert len(tried) == len(set(tried))
+
+
+def test_thresholds_are_lowered_as_far_as_it_fails():
+    plan = replace(PLAN, options={"often": 100, "seldom": 3, "other": 50, "some": True})
+    thresholds = {"often": 2, "seldom": 3, "absent": 1, "some": 0}
+
+    def rule(plan):
+        return plan.options["often"] >= 5 and len(plan.operations) >= plan.options["often"] // 4
+
+    least = shrunk(plan, rule, thresholds=thresholds)
+    assert least.options == {"often": 8, "seldom": 3, "other": 50, "some": True}
+    assert len(least.operations) == 2
+
+
+def test_operations_that_stay_for_the_luck_of_others_go_with_another_seed():
+    def rule(plan):
+        numbers = {item.argument for item in plan.operations}
+        lucky = numbers >= set(range(80, 95)) or plan.seed == 5
+        return lucky and {93, 94} <= numbers
+
+    plan = shrunk(PLAN, rule)
+    assert ([item.argument for item in plan.operations], plan.seed) == ([93, 94], 5)
+
+
+def test_nodes_go_where_another_seed_does_with_fewer():
+    def rule(plan):
+        return plan.node_count == 5 or (plan.node_count == 4 and plan.seed == 3)
+
+    plan = shrunk(PLAN, rule)
+    assert (plan.node_count, plan.seed, plan.operations) == (4, 3, ())
+
+
+def test_a_stretch_goes_at_once_where_no_part_of_it_can():
+    def rule(plan):
+        numbers = {item.argument for item in plan.operations}
+        return numbers >= {90, 99} and len(numbers & set(range(91, 96))) in (0, 5)
+
+    plan = shrunk(PLAN, rule)
+    assert [item.argument for item in plan.operations] == [90, 99]
+
+
+def test_nothing_is_tried_first_and_then_what_the_checker_shows():
+    history = from_journal(
+        [
+            Phase(name="main", time_ns=0),
+            Invoke(process=0, session=0, f="write", time_ns=10, node="n1", key=1, argument=2),
+            Complete(invoke=1, outcome="ok", time_ns=20),
+            Invoke(process=1, session=1, f="read", time_ns=30, node="n2", key=1),
+            Complete(invoke=3, outcome="ok", time_ns=40),
+        ]
+    )
+    planned = planned_of(history, 10)
+    shown = [item for item in history.history if item.f == "read"]
+    found = {"c": invalid([Anomaly(name="lost", explanation="e", operations=shown)])}
+    plan = replace(PLAN, operations=planned)
+    trial = Rule(lambda plan: [item.f for item in plan.operations] == ["read"])
+    shrinker = Shrinker(plan, replace(result(plan, found), evidence=history), TARGET, trial)
+    assert not shrinker.to_nothing()
+    assert shrinker.to_witness()
+    assert [item.f for item in shrinker.plan.operations] == ["read"]
+    assert trial.runs == 2
+
+
+def test_faults_begin_when_they_came_and_those_that_never_came_go():
+    faults = (
+        Fault(id="waits", kind="kill", start=When(Condition("trace", {"a": 1}), 8.0)),
+        Fault(id="follows", kind="kill", start=After("waits", 1.0), duration_s=2.0),
+        Fault(id="never", kind="kill", start=At(90.0)),
+    )
+    events = [
+        FaultEvent(fault=name, kind="kill", state=state, time_ns=time_ns)
+        for name, state, time_ns in (
+            ("waits", "planned", 10**9),
+            ("waits", "injecting", 25 * 10**8),
+            ("waits", "active", 26 * 10**8),
+            ("follows", "injecting", 36 * 10**8),
+            ("never", "missed", 90 * 10**8),
+        )
+    ]
+    evidence = from_journal([Phase(name="main", time_ns=10**9), *events])
+    assert timed(Schedule(faults), evidence) == Schedule(
+        (replace(faults[0], start=At(1.5)), replace(faults[1], start=At(2.6)))
+    )
+    assert timed(Schedule(faults), Evidence()) == Schedule(faults)
+
+
+def test_the_operations_of_a_run_become_a_plan():
+    evidence = from_journal(
+        [
+            Phase(name="main", time_ns=1_000),
+            Invoke(process=3, session=3, f="write", time_ns=1_500, node="n1", key=1, argument=2),
+            Complete(invoke=1, outcome="info", time_ns=1_700),
+            Invoke(process=13, session=13, f="read", time_ns=1_800, node="n1", key=1),
+            Phase(name="heal", time_ns=1_900),
+            Complete(invoke=3, outcome="ok", time_ns=1_950),
+            Phase(name="final", time_ns=3_000),
+            Invoke(process=0, session=0, f="read", time_ns=3_000, node="n1", key=1),
+        ]
+    )
+    found = planned_of(evidence, 10)
+    assert [(item.phase, item.worker, item.at_ns, item.f) for item in found] == [
+        ("main", 3, 500, "write"),
+        ("main", 3, 800, "read"),
+        ("final", 0, 0, "read"),
+    ]
+    assert tuple(PlannedOperation.from_value(item.to_value()) for item in found) == found
+
+
+@pytest.mark.parametrize(
+    "value", [None, [], {"phase": "main"}, {"phase": "x", "worker": 0, "at_ns": 0, "f": "read"}]
+)
+def test_what_is_no_planned_operation_is_refused(value):
+    with pytest.raises(UsageError, match="planned operation"):
+        PlannedOperation.from_value(value)
+
+
+def test_each_worker_does_its_own_at_its_times():
+    generator = replay([planned(2, worker=1), planned(1, worker=0), planned(3, worker=1)])
+
+    def step(generator, worker):
+        return generator.step(Context(0, worker, worker, 2, 0))
+
+    one, generator = step(generator, 1)
+    assert one == Invocation("write", 0, 2, 2 * 10**8)
+    two, generator = step(generator, 0)
+    assert two.argument == 1
+    waits, generator = step(generator, 0)
+    assert isinstance(waits, Pending)
+    three, generator = step(generator, 1)
+    assert three.argument == 3
+    assert step(generator, 0)[0] is None
+
+
+def test_one_that_lasts_waits_for_its_time_limit():
+    assert isinstance(replay([], lasting=True).step(Context(0, 0, 0, 1, 0))[0], Pending)
+
+
+def test_the_target_is_what_was_found_first_or_what_was_asked_for():
+    lost = invalid([Anomaly(name="lost", explanation="e")])
+    both = invalid([Anomaly(name="stale", explanation="e"), Anomaly(name="lost", explanation="e")])
+    run = result(verdicts={"a": valid(), "b": both, "c": lost})
+    assert target_of(run, None) == Target(checker="b", anomaly="stale")
+    assert target_of(run, None, "lost") == Target(checker="b", anomaly="lost")
+    assert target_of(run, None, "other") == Target(checker="b", anomaly="stale")
+    assert target_of(run, "c") == TARGET
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "checker", "said"),
+    [
+        ({"a": valid()}, None, "no checker found anything"),
+        ({"a": unknown("why")}, "a", "'a' did not find anything"),
+        ({"a": valid()}, "z", "not judged by 'z', but by a"),
+    ],
+)
+def test_a_run_without_a_failure_has_nothing_to_shrink(verdicts, checker, said):
+    with pytest.raises(UsageError, match=said):
+        target_of(result(verdicts=verdicts), checker)
