@@ -1,0 +1,197 @@
+"""A message diagram as SVG: Lamport's, lanes for nodes and clients, slanted arrows, time goes down.
+
+Only shapes and texts, all of them escaped: no scripts, no styles from elsewhere, no links.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from xml.sax.saxutils import escape
+
+from splitbrain.core.message import Message
+from splitbrain.core.operation import Operation
+from splitbrain.report.alphabet import UNICODE
+from splitbrain.report.fault_span import FaultSpan
+from splitbrain.report.message_scene import MessageScene
+from splitbrain.report.operation_text import operation_text
+
+LANE, CLIENT_LANE, HEAD, STEP, LEFT = 120, 230, 26, 16, 90
+LINE = 12
+OPERATION_CELLS = 34
+NS_PER_MS = 1_000_000
+
+
+def message_svg(scene: MessageScene) -> str:
+    """Give the SVG of a scene.
+
+    Moments are spread evenly, whatever lies between them: their times stand at the left.
+    """
+    return "\n".join(_Picture(scene).parts()) + "\n"
+
+
+class _Picture:
+    def __init__(self, scene: MessageScene) -> None:
+        self._scene = scene
+        moments = {scene.begin_ns, scene.end_ns}
+        for message in scene.messages:
+            moments |= {message.sent_ns, message.arrived_ns or message.sent_ns}
+        for item in scene.operations:
+            moments |= {item.start_ns, item.end_ns or scene.end_ns}
+        for span in scene.faults:
+            moments |= {span.active_ns or scene.begin_ns, span.healed_ns or scene.end_ns}
+        inside = sorted(m for m in moments if scene.begin_ns <= m <= scene.end_ns)
+        begun = Counter(self._first_lane(span) for span in scene.faults if self._had_begun(span))
+        self._top = HEAD + LINE * max(begun.values(), default=0) + STEP
+        self._y = {moment: self._top + STEP * number for number, moment in enumerate(inside)}
+        self._bottom = self._top + STEP * max(1, len(inside) - 1)
+        clients = {f"p{item.process}" for item in scene.operations}
+        self._x: dict[str, int] = {}
+        self._width = LEFT
+        for name in scene.lanes:
+            self._x[name] = self._width + LANE // 2
+            self._width += CLIENT_LANE if name in clients else LANE
+        self._sent = Counter((item.sender, item.sent_ns) for item in scene.messages)
+
+    def parts(self) -> Iterator[str]:
+        """Give the elements: what lies behind others first."""
+        width, height = self._width, self._bottom + 50
+        yield (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+            f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="10">'
+        )
+        yield (
+            '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
+            'markerHeight="7" orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="#345"/>'
+            "</marker></defs>"
+        )
+        yield f'<rect width="{width}" height="{height}" fill="white"/>'
+        yield from self._shades()
+        for name, x in self._x.items():
+            yield _text(x, HEAD, name, anchor="middle", size=13)
+            yield f'<path d="M{x} {HEAD + 6} V{self._bottom + 14}" stroke="#999"/>'
+        yield from self._times()
+        yield from self._bars()
+        for message in self._scene.messages:
+            if message.arrived_ns is not None:
+                yield from self._arrow(message, message.arrived_ns)
+        yield from self._lost()
+        yield from self._operation_names()
+        yield from self._fault_names()
+        if self._scene.left_out:
+            kinds = ", ".join(f"{count:,} {kind}" for kind, count in self._scene.left_out)
+            yield _text(LEFT, self._bottom + 36, f"not shown: {kinds}", colour="#666")
+        yield "</svg>"
+
+    def _times(self) -> Iterator[str]:
+        for moment, y in self._y.items():
+            shown = f"{(moment - self._scene.origin_ns) / NS_PER_MS:.2f} ms"
+            yield _text(LEFT - 12, y + 3, shown, anchor="end", size=8, colour="#666")
+
+    def _shades(self) -> Iterator[str]:
+        for span in self._scene.faults:
+            top, bottom = self._ends(span)
+            for x in (self._x[name] for name in span.nodes if name in self._x):
+                yield (
+                    f'<rect x="{x - LANE // 2 + 6}" y="{top}" width="{LANE - 12}" '
+                    f'height="{max(4, bottom - top)}" fill="#e9a23b" fill-opacity="0.18"/>'
+                )
+
+    def _fault_names(self) -> Iterator[str]:
+        """Give the names where their faults begin; of those that had begun at the lanes' heads."""
+        lines: Counter[str] = Counter()
+        for span in self._scene.faults:
+            lane = self._first_lane(span)
+            x = self._x.get(lane, LEFT + LANE // 2) - LANE // 2 + 10
+            words = " ".join(filter(None, (span.id, span.kind, span.shape)))
+            if self._had_begun(span):
+                lines[lane] += 1
+                y = HEAD + LINE * lines[lane]
+            else:
+                y = self._ends(span)[0] + 10
+            yield _text(x, y, words, colour="#a05a00")
+
+    def _had_begun(self, span: FaultSpan) -> bool:
+        return span.active_ns is None or span.active_ns <= self._scene.begin_ns
+
+    def _first_lane(self, span: FaultSpan) -> str:
+        return next((name for name in span.nodes if name in self._scene.lanes), "")
+
+    def _ends(self, span: FaultSpan) -> tuple[int, int]:
+        scene = self._scene
+        return (
+            self._at(scene.begin_ns if span.active_ns is None else span.active_ns),
+            self._at(scene.end_ns if span.healed_ns is None else span.healed_ns),
+        )
+
+    def _arrow(self, message: Message, arrived_ns: int) -> Iterator[str]:
+        x, y = self._x[message.sender], self._at(message.sent_ns)
+        to, end = self._x[message.receiver], self._at(arrived_ns)
+        yield _line((x, y), (to, end), "#345", 'marker-end="url(#head)"')
+        # Arrows that begin at one point are told apart near their heads.
+        part = 0.7 if self._sent[message.sender, message.sent_ns] > 1 else 0.3
+        near, height = x + (to - x) * part, y + (end - y) * part - 3
+        yield _text(near, height, message.kind, anchor="middle", colour="#345", size=9)
+
+    def _lost(self) -> Iterator[str]:
+        """Draw what never arrived as a stub, one for all of a kind that were sent at one moment."""
+        groups: dict[tuple[str, int, str, str, bool], list[str]] = {}
+        for item in self._scene.messages:
+            if item.arrived_ns is None:
+                to_right = self._x[item.receiver] > self._x[item.sender]
+                key = (item.sender, item.sent_ns, item.kind, item.fate, to_right)
+                groups.setdefault(key, []).append(item.receiver)
+        stubs = Counter[tuple[str, int, bool]]()
+        for (sender, sent_ns, kind, fate, to_right), receivers in groups.items():
+            place = (sender, sent_ns, to_right)
+            x, y = self._x[sender], self._at(sent_ns)
+            end = y + STEP // 2 + LINE * stubs[place]
+            stubs[place] += 1
+            side = 1 if to_right else -1
+            yield _line((x, y), (x + side * LANE // 4, end), "#b33", 'stroke-dasharray="4 3"')
+            tip = x + side * (LANE // 4 + 4)
+            yield _text(tip, end + 4, "\u2717", anchor="middle", colour="#b33", size=12)
+            words = f"{kind} to {', '.join(receivers)} ({fate})"
+            anchor = "start" if to_right else "end"
+            yield _text(tip + side * 8, end + 3, words, anchor=anchor, colour="#b33", size=9)
+
+    def _bars(self) -> Iterator[str]:
+        for _, x, top, height in self._operations():
+            yield (
+                f'<rect x="{x - 5}" y="{top}" width="10" height="{height}" rx="3" fill="#2a6f97"/>'
+            )
+
+    def _operation_names(self) -> Iterator[str]:
+        for item, x, top, height in self._operations():
+            words = operation_text(item, UNICODE, OPERATION_CELLS)
+            yield _text(x + 10, top + height / 2 + 3, words, size=11)
+
+    def _operations(self) -> Iterator[tuple[Operation, int, int, int]]:
+        """Give the operations, each with the place, top and height of its bar."""
+        for item in self._scene.operations:
+            x = self._x.get(f"p{item.process}")
+            if x is not None:
+                top = self._at(item.start_ns)
+                bottom = self._at(self._scene.end_ns if item.end_ns is None else item.end_ns)
+                yield item, x, top, max(6, bottom - top)
+
+    def _at(self, moment: int) -> int:
+        inside = min(max(moment, self._scene.begin_ns), self._scene.end_ns)
+        return self._y[inside]
+
+
+def _line(begin: tuple[float, float], end: tuple[float, float], colour: str, more: str) -> str:
+    path = f"M{begin[0]} {begin[1]} L{end[0]} {end[1]}"
+    return f'<path d="{path}" stroke="{colour}" fill="none" {more}/>'
+
+
+def _text(
+    x: float, y: float, words: str, *, anchor: str = "start", colour: str = "#222", size: int = 10
+) -> str:
+    """Give words, and white behind them, since not every viewer knows of `paint-order`."""
+    shown = escape(UNICODE.text(words, 80))
+    place = f'x="{x:g}" y="{y:g}" text-anchor="{anchor}" font-size="{size}"'
+    return (
+        f'<text {place} fill="white" stroke="white" stroke-width="3" aria-hidden="true">{shown}'
+        f'</text><text {place} fill="{colour}">{shown}</text>'
+    )

@@ -1,0 +1,96 @@
+"""A message diagram in a terminal: a lane for each node and client, time goes down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from splitbrain.core.message import Message
+from splitbrain.report.alphabet import Alphabet
+from splitbrain.report.message_scene import MessageScene
+from splitbrain.report.operation_text import operation_text
+
+TIME_CELLS = 11
+LEAST_LANE = 5
+MOST_LANE = 16
+NS_PER_MS = 1_000_000
+
+
+def message_lines(scene: MessageScene, width: int, alphabet: Alphabet) -> list[str]:
+    """Draw a scene, none of the lines wider than `width`.
+
+    A message stands where it arrived, or where it was sent if it never did; the figure behind it is
+    how long it took.
+    """
+    drawing = _Drawing(scene, width, alphabet)
+    rows = sorted(drawing.rows(), key=lambda row: (row[0], row[1]))
+    lines = [drawing.head(), *(line for _, _, line in rows)]
+    if scene.left_out:
+        kinds = ", ".join(f"{count:,} {alphabet.text(kind, 20)}" for kind, count in scene.left_out)
+        lines.append(f"not shown: {kinds}")
+    return [line.rstrip()[:width] for line in lines]
+
+
+class _Drawing:
+    def __init__(self, scene: MessageScene, width: int, alphabet: Alphabet) -> None:
+        self._scene = scene
+        self._alphabet = alphabet
+        count = max(1, len(scene.lanes))
+        # Half of the line is for words, but no lane is thinner than an arrow with its head.
+        room = (width - TIME_CELLS) // 2 // count
+        self._lane = min(MOST_LANE, max(LEAST_LANE, room))
+        self._words = max(10, width - TIME_CELLS - self._lane * count - 1)
+        self._bar = "|" if alphabet.ascii_only else "│"
+
+    def head(self) -> str:
+        names = [self._alphabet.text(name, self._lane - 1) for name in self._scene.lanes]
+        return " " * TIME_CELLS + "".join(name.ljust(self._lane) for name in names)
+
+    def rows(self) -> Iterator[tuple[int, int, str]]:
+        """Give each row with its time and its rank among those of one time."""
+        scene = self._scene
+        for item in scene.operations:
+            lane = f"p{item.process}"
+            name = operation_text(item, self._alphabet, self._words - 7)
+            yield item.start_ns, 0, self._at(item.start_ns, {lane: "o"}, f"begins {name}")
+            if item.end_ns is not None:
+                yield item.end_ns, 2, self._at(item.end_ns, {lane: "o"}, f"ends {name}")
+        for message in scene.messages:
+            when = message.sent_ns if message.arrived_ns is None else message.arrived_ns
+            yield when, 1, self._arrow(when, message)
+        for span in scene.faults:
+            what = " ".join(filter(None, (span.id, span.kind, span.shape)))
+            text = self._alphabet.text(what, self._words - 10)
+            marks = dict.fromkeys(span.nodes, self._alphabet.shade)
+            if span.active_ns is not None and span.active_ns >= scene.begin_ns:
+                yield span.active_ns, 3, self._at(span.active_ns, marks, f"fault {text}")
+            if span.healed_ns is not None and span.healed_ns <= scene.end_ns:
+                yield span.healed_ns, 3, self._at(span.healed_ns, marks, f"healed {text}")
+
+    def _at(self, time_ns: int, marks: dict[str, str], words: str) -> str:
+        cells = [marks.get(name, self._bar).ljust(self._lane) for name in self._scene.lanes]
+        return self._time(time_ns) + "".join(cells) + words[: self._words]
+
+    def _arrow(self, time_ns: int, message: Message) -> str:
+        lanes, line = self._scene.lanes, self._alphabet.line
+        places = lanes.index(message.sender), lanes.index(message.receiver)
+        first, last = min(places), max(places)
+        lost = message.arrived_ns is None
+        cells = []
+        for place in range(len(lanes)):
+            if place == last or not first <= place < last:
+                cells.append(self._bar + " " * (self._lane - 1))
+            else:
+                cells.append((self._bar if place == first else line) + line * (self._lane - 1))
+        text = list("".join(cells))
+        begin, end = first * self._lane, last * self._lane
+        if places[0] < places[1]:
+            text[end - 1] = self._alphabet.fail_end if lost else ">"
+        elif places[0] > places[1]:
+            text[begin + 1] = self._alphabet.fail_end if lost else "<"
+        kind = self._alphabet.text(message.kind, 24)
+        took = (message.arrived_ns or 0) - message.sent_ns
+        fate = self._alphabet.text(message.fate, 24) if lost else f"{took / NS_PER_MS:.2f} ms"
+        return self._time(time_ns) + "".join(text) + f"{kind} {fate}"[: self._words]
+
+    def _time(self, time_ns: int) -> str:
+        return f"{(time_ns - self._scene.origin_ns) / NS_PER_MS:>9.2f}".ljust(TIME_CELLS)
