@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.metadata
 import importlib.util
 import sys
+import traceback
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
-from splitbrain.core.errors import ContractError, UsageError
+from splitbrain.core.errors import UsageError
+
+NAMES_SHOWN = 12
+
+_OWN_FILES = frozenset({__file__, importlib.__file__, importlib.metadata.__file__})
 
 
 def looks_like_reference(name: str) -> bool:
@@ -21,16 +27,20 @@ def looks_like_reference(name: str) -> bool:
 def load_reference(reference: str) -> object:
     """Give the attribute that `module:Attribute` or `file.py:Attribute` names.
 
+    A module is looked for in the working directory, too.
+
     Raises: UsageError when the file, the module or the attribute does not exist, or when importing
     it fails; the line of the failure is named.
     """
+    _see_working_directory()
     place, _, attribute = reference.rpartition(":")
     module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
     try:
         return getattr(module, attribute)
     except AttributeError as error:
-        names = ", ".join(sorted(name for name in vars(module) if name[:1].isupper())) or "none"
-        message = f"{place} has no attribute {attribute!r} (it defines: {names})"
+        names = sorted(name for name in vars(module) if name[:1].isupper())
+        shown = ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+        message = f"{place} has no attribute {attribute!r} (it defines: {shown or 'none'})"
         raise UsageError(message) from error
 
 
@@ -38,9 +48,10 @@ def load_installed(group: str, name: str) -> object | None:
     """Give what an installed package offers under this name, or None."""
     for entry in entry_points(group=group, name=name):
         try:
-            return entry.load()
-        except Exception as error:
-            message = f"the plug-in {name!r} ({entry.value}) cannot be imported: {_where(error)}"
+            loaded: object = entry.load()
+            return loaded
+        except (Exception, SystemExit) as error:
+            message = f"the plug-in {name!r} ({entry.value}) cannot be imported: {where(error)}"
             raise UsageError(message) from error
     return None
 
@@ -54,7 +65,8 @@ def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         message = f"there is no file {path}"
         raise UsageError(message)
-    name = f"splitbrain_plugin_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    name = f"splitbrain_plugin_{path.stem}_{place}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -64,36 +76,43 @@ def _load_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
-        message = f"{path} cannot be imported: {_where(error)}"
+        message = f"{path} cannot be imported: {where(error)}"
         raise UsageError(message) from error
     return module
 
 
 def _load_module(name: str) -> ModuleType:
+    if not name.strip("."):
+        message = f"a reference is module:Attribute or file.py:Attribute, not {name + ':'!r}"
+        raise UsageError(message)
     try:
         return importlib.import_module(name)
-    except Exception as error:
-        message = f"the module {name!r} cannot be imported: {_where(error)}"
+    except (Exception, SystemExit) as error:
+        message = f"the module {name!r} cannot be imported: {where(error)}"
         raise UsageError(message) from error
 
 
-def _where(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    line = "" if trace is None else f" (line {trace.tb_lineno})"
-    return f"{type(error).__name__}: {error}{line}"
+def _see_working_directory() -> None:
+    """Let plug-ins import what lies in the working directory; what is installed goes first."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
 
 
-def require_methods(thing: object, role: str, *names: str) -> None:
-    """Check that a plug-in has what its role asks for.
+def where(error: BaseException) -> str:
+    """Give an error of foreign code as one line, with file and line where it was raised.
 
-    Raises: ContractError naming all that is missing.
+    Python's own importing is not where anything goes wrong; a syntax error names its place itself.
     """
-    missing = [name for name in names if not hasattr(thing, name)]
-    if missing:
-        what = ", ".join(missing)
-        message = f"{type(thing).__name__} is no {role}: it lacks {what}"
-        raise ContractError(message)
+    text = " ".join(str(error).split())
+    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    places = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<frozen ") and frame.filename not in _OWN_FILES
+    ]
+    if not places or isinstance(error, SyntaxError):
+        return said
+    return f"{said} ({Path(places[-1].filename).name}, line {places[-1].lineno})"

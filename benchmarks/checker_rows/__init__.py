@@ -1,0 +1,1 @@
+"""The rows of the checkers' benchmark, a file a guarantee."""

@@ -1,0 +1,499 @@
+"""Carries out a plan from its names to its verdict: build, live, judge, store.
+
+Everything that a name can get wrong is found before anything is started. A run always ends with a
+result: what went wrong in the harness is its `failure`, what was journaled is judged regardless.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from splitbrain import catalog
+from splitbrain.checkers.compose import judging
+from splitbrain.checkers.linearizability.stream import RegisterStream
+from splitbrain.contract import require_checker
+from splitbrain.core.cluster import Cluster
+from splitbrain.core.errors import ContractError, HarnessError, StoreError, UsageError
+from splitbrain.core.evidence import Evidence
+from splitbrain.core.fault import Fault, Nemesis, Resolved, Schedule, Shape, View, by_kind
+from splitbrain.core.randomness import Keyed
+from splitbrain.core.run import LIMITS, Monitor, Plan, RunResult
+from splitbrain.core.simulated import World, require_simulated
+from splitbrain.core.system import JudgedBy, Primaries, System, spoken
+from splitbrain.core.value import Value, require_value
+from splitbrain.core.verdict import Checker, Status, Verdict, unknown, worst
+from splitbrain.core.workload import Load, Workload
+from splitbrain.early import EarlyStop, JournalStream, require_streamed
+from splitbrain.nemeses.draw import draw_schedule
+from splitbrain.nemeses.mix import draw_mix
+from splitbrain.plugin import where
+from splitbrain.runtime.control import Control
+from splitbrain.runtime.lifecycle import Experiment, Lifecycle, Outcome
+from splitbrain.runtime.results import verdict_to_value
+from splitbrain.runtime.store import RunDirectory, create_run, resolved_of
+from splitbrain.workloads.replayed import Replayed
+
+logger = logging.getLogger(__name__)
+
+WAIT_S = 0.1
+_ASKED = 32
+"""How often a run in virtual time asks whether to stop before its journal is read for it."""
+MIXED_FROM = 4
+"""More kinds than this take turns; so many or fewer are all at work from start to end."""
+ALWAYS = ("stats", "faults", "recovery", "logs")
+"""The checkers that judge every run, whatever its workload and system."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A plan whose names have all become things, and the checkers that will judge it.
+
+    recipes: from what each checker can be made again.
+    """
+
+    experiment: Experiment
+    checkers: tuple[Checker, ...]
+    recipes: tuple[Value, ...]
+
+
+def prepare(plan: Plan) -> Prepared:
+    """Build everything that a plan names; nothing is started.
+
+    Raises: UsageError or ContractError for the first name or number that cannot be used.
+    """
+    _require_limits(plan)
+    system = catalog.system(plan.system, plan.options, seed=plan.seed)
+    workload = catalog.workload(plan.workload)
+    if plan.operations is not None:
+        workload = Replayed(workload, plan.operations)
+    nemeses, optional = _nemeses(plan)
+    cluster = catalog.cluster(
+        plan.cluster, node_count=plan.node_count, options=plan.cluster_options
+    )
+    if isinstance(cluster, World):
+        require_simulated(system)
+    checkers = _checkers(plan, system, workload, set(nemeses) - optional)
+    with _foreign(f"{plan.workload}: setup"):
+        workload.setup(_load(plan, system))  # parameters that cannot be used are told before hosts
+
+    def draw(shape: Shape, available: Sequence[Nemesis]) -> Schedule:
+        way = draw_mix if len(available) > MIXED_FROM else draw_schedule
+        return way(available, plan.seed, shape)
+
+    _try_schedule(plan, system, nemeses, draw)
+
+    experiment = Experiment(
+        plan=plan,
+        cluster=cluster,
+        system=system,
+        workload=workload,
+        nemeses=nemeses,
+        optional=optional,
+        draw=draw,
+    )
+    recipes = tuple(_recipe(checker) for checker in checkers)
+    return Prepared(experiment=experiment, checkers=checkers, recipes=recipes)
+
+
+def execute(
+    plan: Plan,
+    *,
+    store: Path,
+    monitor: Monitor,
+    prepared: Prepared | None = None,
+    control: Control | None = None,
+    stop_on_violation: bool = False,
+) -> RunResult:
+    """Carry out a plan and give its result; call it from the main thread, so that Ctrl-C works.
+
+    The first Ctrl-C stops the load, heals, and judges what is there; a second one tears down.
+    stop_on_violation: the load stops like that once what was journaled proves a violation.
+
+    Raises: UsageError for names that cannot be used, StoreError when the store cannot be written.
+    """
+    ready = prepared or prepare(plan)
+    if stop_on_violation:
+        require_streamed(ready.checkers)
+    run = create_run(store, plan)
+    if stop_on_violation:
+        control = _early(ready.experiment, run, monitor)
+    with _log_to(run), _told(monitor):
+        monitor.started(plan, run.path)
+        run.write_json("checkers.json", list(ready.recipes))
+        outcome = _live(ready.experiment, run, monitor, control or Control())
+        monitor.message("judging")
+        verdicts = judge_all(ready.checkers, outcome.evidence)
+        result = RunResult(
+            label=f"{ready.experiment.system.name} {ready.experiment.workload.name}",
+            path=run.path,
+            status=overall(verdicts, sound=not (outcome.interrupted or outcome.failure)),
+            verdicts=verdicts,
+            evidence=outcome.evidence,
+            plan=plan,
+            schedule=outcome.schedule,
+            failure=outcome.failure,
+            interrupted=outcome.interrupted,
+            trace_hash=_trace_hash(ready.experiment.cluster, run),
+        )
+        result = _keep(run, result)
+    monitor.finished(result)
+    return result
+
+
+def _early(experiment: Experiment, run: RunDirectory, monitor: Monitor) -> Control:
+    """Give a control that stops the run once its journal proves a violation."""
+    facts = {**experiment.system.facts, **experiment.workload.facts}
+    stream = RegisterStream(facts.get("initial"))
+    return EarlyStop(
+        journal=JournalStream(run.follow_journal(), stream),
+        say=monitor.message,
+        every=_ASKED if isinstance(experiment.cluster, World) else 0,
+    )
+
+
+def overall(verdicts: Mapping[str, Verdict], *, sound: bool = True) -> Status:
+    """Give the status of a whole run; one that ended early is at best unknown."""
+    status = worst(verdicts.values())
+    return status if sound or status is Status.INVALID else Status.UNKNOWN
+
+
+def judge_all(checkers: Sequence[Checker], evidence: Evidence) -> Mapping[str, Verdict]:
+    """Let each checker judge; a Ctrl-C leaves the rest unknown and hides nothing that was found."""
+    verdicts: dict[str, Verdict] = {}
+    is_over = False
+    for name, decide in judging(checkers, evidence):
+        try:
+            verdicts[name] = unknown("interrupted before it was judged") if is_over else decide()
+        except KeyboardInterrupt:
+            is_over = True
+            verdicts[name] = unknown("interrupted before it was judged")
+    return verdicts
+
+
+def result_to_value(result: RunResult) -> Value:
+    """Give what result.json says."""
+    verdicts = {name: verdict_to_value(verdict) for name, verdict in result.verdicts.items()}
+    return {
+        "label": result.label,
+        "status": result.status.value,
+        "failure": result.failure,
+        "interrupted": result.interrupted,
+        "trace_hash": result.trace_hash,
+        "verdicts": verdicts,
+    }
+
+
+def _trace_hash(cluster: Cluster, run: RunDirectory) -> str | None:
+    if not isinstance(cluster, World):
+        return None
+    return cluster.fingerprint(run.journal_path.read_bytes())
+
+
+def _require_limits(plan: Plan) -> None:
+    for name, (least, most) in LIMITS.items():
+        value = getattr(plan, name)
+        if value is not None and not least <= value <= most:
+            message = f"{name} must be from {least:g} to {most:g}, not {value:g}"
+            raise UsageError(message)
+
+
+def _load(plan: Plan, system: System) -> Load:
+    return Load(
+        seed=plan.seed,
+        nodes=tuple(f"n{number}" for number in range(1, plan.node_count + 1)),
+        concurrency=plan.concurrency,
+        time_limit_s=plan.time_limit_s,
+        rate_hz=plan.rate_hz,
+        params=plan.parameters,
+        functions=spoken(system),
+    )
+
+
+def _nemeses(plan: Plan) -> tuple[Mapping[str, Nemesis], frozenset[str]]:
+    """Give the nemeses that a plan names, those that its faults need, and who may be left out."""
+    names, optional = catalog.expanded(plan.nemeses)
+    given = by_kind(catalog.nemesis(name) for name in names)
+    faults = list(plan.schedule or ()) + [item.fault for item in plan.resolved or ()]
+    needed = {fault.kind for fault in faults}
+    missing = sorted(needed - set(given))
+    found = {**given, **{kind: catalog.nemesis(kind) for kind in missing}}
+    return found, optional - needed
+
+
+def _checkers(
+    plan: Plan, system: System, workload: Workload, required: Iterable[str]
+) -> tuple[Checker, ...]:
+    """Give the workload's checkers, those of every run, the system's, and those asked for.
+
+    required: the kinds of fault that must take hold; those that are drawn must anyway.
+
+    Raises: UsageError or ContractError for one that cannot be used, or a name that is taken.
+    """
+    checkers: dict[str, Checker] = {}
+    with _foreign(f"{plan.workload}: checkers"):
+        for checker in workload.checkers(_load(plan, system)):
+            require_checker(checker, plan.workload)
+            if checker.name in checkers:
+                message = f"{plan.workload}: two checkers of the name {checker.name!r}"
+                raise ContractError(message)
+            checkers[checker.name] = checker
+    kinds: list[Value] = [*sorted(required)]
+    own = [*getattr(system, "checkers", ())]
+    if isinstance(system, JudgedBy):
+        own += system.judged_by(plan.workload, plan.parameters)
+    for name in dict.fromkeys((*ALWAYS, *own, *plan.checkers)):
+        if name in checkers:
+            continue
+        built = catalog.checker(name, {"kinds": kinds} if name == "faults" else {})
+        if built.name in checkers:
+            message = f"{name}: there is another checker of the name {built.name!r}"
+            raise UsageError(message)
+        checkers[built.name] = built
+    return tuple(checkers.values())
+
+
+def _try_schedule(
+    plan: Plan,
+    system: System,
+    nemeses: Mapping[str, Nemesis],
+    draw: Callable[[Shape, Sequence[Nemesis]], Schedule],
+) -> None:
+    """Draw the faults and resolve their targets once for nobody, to find mistakes ahead of the run.
+
+    Both are pure. A target that has no meaning yet is none: in a run it may have one.
+
+    Raises: UsageError or ContractError for a fault that cannot be used.
+    """
+    nodes = _load(plan, system).nodes
+    if plan.resolved is not None:
+        _require_nodes(plan.resolved, nodes)
+        return
+    primaries = nodes[:1] if isinstance(system, Primaries) else ()
+    interval = {} if plan.interval_s is None else {"interval_s": plan.interval_s}
+    powers = frozenset({"primaries"} if primaries else ())
+    shape = Shape(nodes=nodes, time_limit_s=plan.time_limit_s, powers=powers, **interval)
+    drawn = () if plan.schedule is not None else draw(shape, list(nemeses.values()))
+    for fault in plan.schedule or drawn:
+        view = View(nodes=nodes, primaries=primaries, rng=Keyed.of(plan.seed, fault.id))
+        with _foreign(f"the fault {fault.id!r}"), contextlib.suppress(_NoMeaningYet):
+            _resolve(nemeses[fault.kind], fault, view)
+
+
+class _NoMeaningYet(Exception):  # noqa: N818 - nothing is wrong
+    """A target that only a run can resolve."""
+
+
+def _resolve(nemesis: Nemesis, fault: Fault, view: View) -> None:
+    try:
+        nemesis.resolve(fault, view)
+    except UsageError:
+        raise
+    except HarnessError as error:
+        raise _NoMeaningYet from error
+
+
+def _require_nodes(resolved: Sequence[Resolved], nodes: Sequence[str]) -> None:
+    for item in resolved:
+        strange = [node for node in item.nodes if node not in nodes]
+        if strange:
+            message = (
+                f"the fault {item.fault.id!r} hit {strange[0]}, and there are only "
+                f"{', '.join(nodes)}: ask for as many nodes as that run had with --nodes"
+            )
+            raise UsageError(message)
+
+
+@contextlib.contextmanager
+def _foreign(place: str) -> Iterator[None]:
+    """Name the plug-in whose code fails before the run; a refusal of ours says enough itself."""
+    try:
+        yield
+    except (HarnessError, _NoMeaningYet):
+        raise
+    except Exception as error:
+        message = f"{place}: {where(error)}"
+        raise ContractError(message) from error
+
+
+def _recipe(checker: Checker) -> Value:
+    has_parameters = hasattr(checker, "parameters")  # a plug-in of a few lines may have none
+    with _foreign(f"the checker {checker.name!r}: parameters"):
+        parameters = checker.parameters() if has_parameters else {}
+        return {"name": checker.name, "parameters": require_value(dict(parameters))}
+
+
+def _live(experiment: Experiment, run: RunDirectory, monitor: Monitor, control: Control) -> Outcome:
+    """Live the run in a thread of its own, since a thread may enter the cluster's own network."""
+    lifecycle = Lifecycle(experiment, run, monitor, control)
+    outcomes: list[Outcome] = []
+    done = threading.Event()
+
+    def live() -> None:
+        try:
+            outcomes.append(lifecycle.perform())
+        except Exception as error:
+            logger.exception("the harness failed")
+            failure = str(error) if isinstance(error, HarnessError) else _crash_line(error, run)
+            outcomes.append(Outcome(evidence=Evidence(), schedule=None, failure=failure))
+
+        finally:
+            done.set()
+
+    with _presses() as pressed:
+        threading.Thread(target=live, name="run", daemon=True).start()
+        _wait(done, pressed, control, monitor.message)
+        interrupted = outcomes[0].interrupted or bool(pressed)
+    return replace(outcomes[0], interrupted=interrupted)
+
+
+def _wait(
+    done: threading.Event, pressed: Sequence[int], control: Control, say: Callable[[str], None]
+) -> None:
+    answered = 0
+    while not done.wait(WAIT_S):
+        control.look()
+        while answered < len(pressed):
+            answered += 1
+            if control.stopped:
+                say("giving up: tearing down at once")
+                control.abandon()
+            else:
+                say("stopping: healing, then judging what is there; Ctrl-C again tears down")
+                control.stop("Ctrl-C")
+
+
+@contextlib.contextmanager
+def _presses() -> Iterator[Sequence[int]]:
+    """Collect Ctrl-C (and SIGTERM) in a list, instead of raising it wherever this thread stands.
+
+    Only the main thread may do so; in any other the list stays empty.
+    """
+    pressed: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+    before = {
+        number: signal.signal(number, lambda number, _frame: pressed.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield pressed
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _crash_line(error: Exception, run: RunDirectory) -> str:
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f" ({Path(place[0].filename).name}:{place[0].lineno})" if place else ""
+    return f"{type(error).__name__}: {error}{where}; see {run.log_path}"
+
+
+def _keep(run: RunDirectory, result: RunResult) -> RunResult:
+    try:
+        run.write_evidence(result.evidence)
+        run.write_json("resolved.json", [item.to_value() for item in resolved_of(result.evidence)])
+        run.write_json("result.json", result_to_value(result))
+    except StoreError as error:
+        return replace(result, failure=result.failure or str(error))
+    return result
+
+
+class _RunLog(logging.FileHandler):
+    """The run's log; where it cannot be written, the journal's failure says so already."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """Leave the line out."""
+
+    def close(self) -> None:
+        """Close the file, also where the disk is full."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
+class _Teller(logging.Handler):
+    """Hands what clusters say about their progress to whoever watches the run."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        super().__init__()
+        self._monitor = monitor
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand one line on."""
+        self._monitor.message(record.getMessage())
+
+
+@contextlib.contextmanager
+def _told(monitor: Monitor) -> Iterator[None]:
+    """Let the monitor hear the logger `splitbrain.progress` while it lasts."""
+    progress = logging.getLogger("splitbrain.progress")
+    teller = _Teller(monitor)
+    progress.addHandler(teller)
+    try:
+        yield
+    finally:
+        progress.removeHandler(teller)
+
+
+@contextlib.contextmanager
+def _log_to(run: RunDirectory) -> Iterator[None]:
+    """Write the harness's own log into the run's directory while it lasts."""
+    root = logging.getLogger("splitbrain")
+    try:
+        handler = _RunLog(run.log_path)
+    except OSError as error:
+        message = f"cannot write {run.log_path}: {error.strerror}"
+        raise StoreError(message, advice="choose another place with --store") from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root.addHandler(handler)
+    before = root.level, root.propagate
+    root.setLevel(logging.INFO)
+    root.propagate = False
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before[0])
+        root.propagate = before[1]
+        handler.close()
+
+
+def plan_of(
+    *,
+    system: str | None,
+    workload: str | None,
+    nemeses: Sequence[str] | None,
+    bug: str | None,
+    seed: int,
+    cluster: str,
+) -> Plan:
+    """Give a plan of what was asked for, with the defaults filled in.
+
+    A bug brings its own system, workload and directed schedule; named nemeses replace the schedule.
+
+    Raises: UsageError for names that do not exist, or that do not go with the bug.
+    """
+    if bug is None:
+        chosen = system or "raft"
+        default = workload or _default_workload(chosen, seed)
+        kinds = ("partition", "kill") if nemeses is None else tuple(nemeses)
+        plan = Plan(system=chosen, workload=default, nemeses=kinds, cluster=cluster, seed=seed)
+        return replace(plan, node_count=catalog.node_count_of(cluster) or plan.node_count)
+    found = catalog.bug(bug)
+    if system not in (None, found.system):
+        message = f"the bug {bug!r} is one of {found.system}, not of {system}"
+        raise UsageError(message)
+    plan = catalog.plan_of_bug(found, seed=seed, cluster=cluster)
+    plan = replace(plan, workload=workload or plan.workload)
+    return plan if nemeses is None else replace(plan, nemeses=tuple(nemeses), schedule=None)
+
+
+def _default_workload(system: str, seed: int) -> str:
+    return str(getattr(catalog.system(system, {}, seed=seed), "default_workload", "register"))

@@ -1,0 +1,184 @@
+"""Shrinks a stored run that failed to a minimal case that fails so too, and stores that."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from splitbrain import catalog
+from splitbrain.check import show_path
+from splitbrain.core.errors import UsageError
+from splitbrain.core.fault import Schedule
+from splitbrain.core.planned import planned_of
+from splitbrain.core.run import Monitor, Plan, RunResult
+from splitbrain.core.shrunk import Shrunk
+from splitbrain.core.system import Thresholds
+from splitbrain.execute import execute, prepare
+from splitbrain.report.quiet import Quiet
+from splitbrain.runtime.store import resolved_of
+from splitbrain.shrinking.shrinker import Shrinker, with_faults
+from splitbrain.shrinking.target import Target, target_of
+from splitbrain.shrinking.timed import timed
+from splitbrain.shrinking.trial import RealTrial, SimulatedTrial, Trial
+
+TIME_LIMIT_S = 50.0
+RUN_LIMIT = 2000
+REAL_REPEATS = 3
+REAL_TIME_LIMIT_S = 1800.0
+
+
+def shrink(
+    path: Path,
+    *,
+    store: Path,
+    monitor: Monitor,
+    checker: str | None = None,
+    time_limit_s: float | None = None,
+    now: Callable[[], float] = time.monotonic,
+) -> Shrunk:
+    """Shrink the run in this directory.
+
+    Raises: UsageError when it did not fail, or does not fail again.
+    """
+    stored = show_path(path)
+    plan = stored.plan
+    if plan is None:
+        message = f"{path} has no plan.json, so that it cannot be run again"
+        raise UsageError(message)
+    target = target_of(stored, checker, _expected(plan))
+    is_simulated = plan.cluster == "sim"
+    began = now()
+    end = began + (time_limit_s or (TIME_LIMIT_S if is_simulated else REAL_TIME_LIMIT_S))
+    trial: Trial
+    if is_simulated:
+        trial = SimulatedTrial(target, lambda: now() < end, RUN_LIMIT)
+        shrinker = _simulated(path, plan, stored, target, trial)
+        shrinker.shrink()
+    else:
+        trial = RealTrial(target, lambda: now() < end, REAL_REPEATS)
+        shrinker = _real(path, plan, stored, target, trial)
+        shrinker.drop_faults_alone()
+    is_minimal = trial.may_go_on()
+    result = _store(shrinker, store, monitor, messages=is_simulated)
+    first, last = stored.evidence.history, result.evidence.history
+    return Shrunk(
+        result=result,
+        checker=target.checker,
+        anomaly=target.anomaly,
+        runs=trial.runs,
+        seconds=now() - began,
+        faults=(len(stored.schedule or ()), len(shrinker.plan.schedule or ())),
+        operations=(len(first or ()), len(last or ())),
+        nodes=(plan.node_count, shrinker.plan.node_count),
+        is_minimal=is_minimal,
+    )
+
+
+def hits(shrunk: Shrunk, *, store: Path, count: int) -> tuple[bool, ...]:
+    """Run a minimal case on embedded hosts, and tell of each time whether it failed there too.
+
+    Targets are pinned to the nodes that were hit before.
+    """
+    result, target = shrunk.result, Target(checker=shrunk.checker, anomaly=shrunk.anomaly)
+    assert result.plan is not None
+    found = []
+    for number in range(count):
+        plan = replace(
+            result.plan,
+            cluster="embedded",
+            cluster_options={},
+            resolved=resolved_of(result.evidence),
+            seed=result.plan.seed + number,
+        )
+        again = execute(plan, store=store, monitor=Quiet())
+        found.append(target.found(again.verdicts) is not None)
+        if again.interrupted:
+            break
+    return tuple(found)
+
+
+def at_their_times(plan: Plan, result: RunResult) -> Plan:
+    """Give the plan of a run with its faults and operations one by one, each at its time."""
+    recorded = _recorded(plan, result)
+    assert recorded.schedule is not None
+    return with_faults(recorded, timed(recorded.schedule, result.evidence))
+
+
+def _expected(plan: Plan) -> str | None:
+    """Give the anomaly by which the planted bug is to be found, if there is one."""
+    return None if plan.bug is None else catalog.bug(plan.bug).anomaly
+
+
+def _simulated(path: Path, plan: Plan, stored: RunResult, target: Target, trial: Trial) -> Shrinker:
+    """Begin with nothing, or the few operations that prove it, which is quick and often enough.
+
+    Only where it is not, the whole run is done again.
+    """
+    system = prepare(plan).experiment.system
+    thresholds = system.thresholds if isinstance(system, Thresholds) else {}
+
+    def begun(plan: Plan, result: RunResult) -> Shrinker:
+        return Shrinker(plan, result, target, trial, thresholds)
+
+    at_times = at_their_times(plan, stored)
+    shrinker = begun(at_times, stored)
+    if shrinker.to_nothing() or shrinker.to_witness():
+        return shrinker
+    again = trial.fails(at_times)
+    if again is not None:
+        return begun(at_times, again)
+    first = trial.fails(plan)
+    if first is None:
+        message = (
+            f"{path} does not fail again with {target.anomaly}: it was made by another version, or "
+            "with code that has changed"
+        )
+        raise UsageError(message)
+    recorded = _recorded(plan, first)
+    again = trial.fails(recorded)
+    if again is None:
+        message = (
+            f"{path} fails, but no longer once its operations are performed one by one at their "
+            "times; only its schedule could be shrunk, by hand"
+        )
+        raise UsageError(message)
+    return begun(recorded, again)
+
+
+def _recorded(plan: Plan, result: RunResult) -> Plan:
+    """Give the plan with its faults and operations one by one."""
+    planned = plan.operations
+    if planned is None:
+        planned = planned_of(result.evidence, plan.concurrency)
+    return replace(plan, operations=planned, schedule=result.schedule or Schedule(()))
+
+
+def _real(path: Path, plan: Plan, stored: RunResult, target: Target, trial: Trial) -> Shrinker:
+    pinned = resolved_of(stored.evidence)
+    known = {item.fault.id for item in pinned}
+    faults = Schedule(tuple(item for item in stored.schedule or () if item.id in known))
+    repeated = replace(plan, schedule=faults, resolved=pinned)
+    prepare(repeated)
+    again = trial.fails(repeated)
+    if again is None:
+        message = (
+            f"{path} does not fail again with {target.anomaly} in {REAL_REPEATS} runs on "
+            f"{plan.cluster}: there is nothing to go by"
+        )
+        raise UsageError(message)
+    return Shrinker(repeated, again, target, trial)
+
+
+def _store(shrinker: Shrinker, store: Path, monitor: Monitor, *, messages: bool) -> RunResult:
+    """Run the minimal case once more, with all checkers, and keep it."""
+    options = {**shrinker.plan.cluster_options}
+    if messages:
+        options["messages"] = True
+    plan = replace(shrinker.plan, cluster_options=options)
+    result = execute(plan, store=store, monitor=monitor)
+    if messages and shrinker.target.found(result.verdicts) is None:
+        message = f"the minimal case in {result.path} did not fail again: the simulator is at fault"
+        raise RuntimeError(message)
+    return result

@@ -1,0 +1,145 @@
+"""Many simulated seeds at once: what failed is grouped, stored a few times, and there again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from splitbrain import catalog
+from splitbrain.campaign import KEPT, Campaign, Failure, simulate_seeds
+from splitbrain.core.run import Plan, RunResult
+from splitbrain.core.verdict import Status
+from splitbrain.simulation import simulate
+
+SPLITBRAIN = Path(sys.executable).with_name("splitbrain")
+
+STALE = replace(
+    catalog.plan_of_bug(catalog.bug("stale-read"), seed=1, cluster="sim"),
+    rate_hz=60.0,
+    time_limit_s=4.0,
+)
+QUIET = Plan(
+    system="raft",
+    workload="register",
+    cluster="sim",
+    node_count=3,
+    time_limit_s=1.0,
+    rate_hz=30.0,
+    concurrency=3,
+)
+QUIET_WORDS = shlex.split(
+    "--cluster sim --nodes 3 --nemesis none --time-limit 1 --rate 30 --concurrency 3"
+)
+
+
+def carry_out(plan: Plan, count: int, store: Path) -> tuple[Campaign, list[RunResult]]:
+    heard: list[RunResult] = []
+
+    def watch(result: RunResult | None) -> None:
+        if result is not None:
+            heard.append(result)
+
+    return simulate_seeds(plan, count, store=store, watch=watch, workers=2), heard
+
+
+def splitbrain(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [SPLITBRAIN, "run", *words], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_failures_are_grouped_and_stored_and_there_again_by_their_seed(tmp_path: Path) -> None:
+    campaign, heard = carry_out(STALE, 5, tmp_path)
+    assert sorted(result.plan.seed for result in heard if result.plan) == [1, 2, 3, 4, 5]
+    found = Failure("linearizable", "stale-read")
+    seeds = campaign.failures[found]
+    assert seeds
+    assert campaign.summary is not None
+    kept: Any = json.loads(campaign.summary.read_text())
+    row = next(item for item in kept["summary"]["failures"] if item["anomaly"] == "stale-read")
+    assert row["seeds"] == sorted(seeds)
+    for seed, path in row["stored"].items():
+        result: Any = json.loads((Path(path) / "result.json").read_text())
+        again = simulate(replace(STALE, seed=int(seed)))
+        assert result["trace_hash"] == again.trace_hash
+        assert again.status is Status.INVALID
+    assert len(row["stored"]) >= min(KEPT, len(seeds))
+    stored = {path for path in tmp_path.glob("raft-register/*") if path.is_dir()}
+    assert stored == set(campaign.paths.values())
+
+
+def test_valid_runs_leave_nothing_but_a_summary(tmp_path: Path) -> None:
+    campaign, _ = carry_out(QUIET, 3, tmp_path)
+    assert {result.status for result in campaign.results} == {Status.VALID}
+    assert not campaign.failures
+    assert [path.name for path in tmp_path.glob("*/*")] == [campaign.summary.name]  # type: ignore[union-attr]
+
+
+def test_the_command_prints_one_object_a_run(tmp_path: Path) -> None:
+    done = splitbrain(
+        *QUIET_WORDS, "--test-count", "3", "--seed", "5", "--store", str(tmp_path), "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    rows: Sequence[Any] = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["verdict"] for row in rows] == ["valid"] * 3
+
+
+def test_a_failure_is_shown_with_a_command_that_has_it_again(tmp_path: Path) -> None:
+    words = shlex.split("--bug stale-read --cluster sim --rate 60 --time-limit 4")
+    done = splitbrain(*words, "--test-count", "2", "--seed", "1", "--store", str(tmp_path))
+    assert done.returncode == 1, done.stderr
+    again = next(line for line in done.stdout.splitlines() if line.startswith("  again"))
+    command = shlex.split(again.removeprefix("  again"))
+    assert command[:2] == ["splitbrain", "run"]
+    assert splitbrain(*command[2:]).returncode == 1
+
+
+def test_a_plan_that_cannot_be_used_is_refused_once(tmp_path: Path) -> None:
+    done = splitbrain(*QUIET_WORDS, "--test-count", "3", "--workload", "none-such")
+    assert done.returncode == 254
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_ctrl_c_ends_soon_and_keeps_what_there_is(tmp_path: Path) -> None:
+    words = [*QUIET_WORDS, "--test-count", "10000", "--store", str(tmp_path), "--json"]
+    running = subprocess.Popen(
+        [SPLITBRAIN, "run", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert running.stdout is not None
+    first = running.stdout.readline()
+    os.killpg(running.pid, signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 2, (out[-500:], err[-2000:])
+    assert json.loads(first)["verdict"] == "valid"
+    (summary,) = tmp_path.glob("*/seeds-*.json")
+    assert json.loads(summary.read_text())["summary"]["interrupted"] is True
+    assert "Traceback" not in err
+
+
+def test_messages_are_kept_when_asked_for(tmp_path: Path) -> None:
+    from splitbrain.check import show_path
+    from splitbrain.runtime.store import find_run, load_run
+
+    done = splitbrain(*QUIET_WORDS, "--messages", "--seed", "3", "--store", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    run = load_run(find_run(tmp_path, None))
+    messages = run.evidence.messages
+    assert messages
+    assert {"append", "append-reply", "request", "reply"} <= {item.kind for item in messages}
+    assert [item.number for item in messages] == list(range(len(messages)))
+    for item in messages:
+        assert (item.arrived_ns is not None) == (item.fate == "delivered")
+        assert item.arrived_ns is None or item.arrived_ns > item.sent_ns
+    assert show_path(run.path).status is Status.VALID

@@ -1,0 +1,258 @@
+"""The commands: what a person may get wrong is one line and the right exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from splitbrain import cli, exit_code
+from splitbrain.core.errors import HarnessError
+
+VALID = """\
+{"process":0,"type":"invoke","f":"write","key":"x","value":1,"time":1}
+{"process":0,"type":"ok","f":"write","key":"x","value":1,"time":2}
+{"process":1,"type":"invoke","f":"read","key":"x","value":null,"time":3}
+{"process":1,"type":"ok","f":"read","key":"x","value":1,"time":4}
+"""
+INVALID = VALID.replace('"value":1,"time":4', '"value":2,"time":4')
+UNKNOWN = VALID.replace('"f":"read"', '"f":"guess"')
+
+
+def run_cli(
+    *arguments: str, cwd: Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "splitbrain.cli", *arguments],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "valid.jsonl").write_text(VALID)
+    (tmp_path / "invalid.jsonl").write_text(INVALID)
+    (tmp_path / "unknown.jsonl").write_text(UNKNOWN)
+    (tmp_path / "broken.jsonl").write_text(VALID + '{"process":\n')
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        (["valid"], 0),
+        (["invalid"], 1),
+        (["unknown"], 2),
+        (["broken"], 254),
+        (["valid", "unknown"], 2),
+        (["unknown", "invalid"], 1),
+        (["invalid", "broken", "valid"], 254),
+    ],
+)
+def test_exit_codes_of_check_and_of_several_the_worst(
+    files: Path, names: list[str], code: int
+) -> None:
+    done = run_cli("check", *(f"{name}.jsonl" for name in names), cwd=files)
+    assert done.returncode == code, done.stdout + done.stderr
+
+
+def test_check_prints_one_json_object_a_path(files: Path) -> None:
+    done = run_cli("check", "valid.jsonl", "invalid.jsonl", "broken.jsonl", "--json", cwd=files)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["verdict"] for row in rows] == ["valid", "invalid", "unknown"]
+    assert [row["path"] for row in rows] == ["valid.jsonl", "invalid.jsonl", "broken.jsonl"]
+    found = rows[1]["checkers"]["linearizable"]
+    assert found["verdict"] == "invalid"
+    (anomaly,) = found["anomalies"]
+    assert set(anomaly) >= {"name", "explanation", "operations"}
+    assert anomaly["operations"]
+    assert isinstance(found["stats"], dict)
+
+
+def test_a_malformed_history_is_named_with_its_line(files: Path) -> None:
+    done = run_cli("check", "broken.jsonl", cwd=files)
+    assert done.stderr.startswith("splitbrain: broken.jsonl:5: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--system", "rafft"], "there is no system 'rafft'"),
+        (["run", "--workload", "registr"], "there is no workload 'registr'"),
+        (["run", "--nemesis", "partition,kil"], "there is no nemesis 'kil'"),
+        (["run", "--checker", "nothing"], "there is no checker 'nothing'"),
+        (["run", "--bug", "no-such"], "there is no bug 'no-such'"),
+        (["run", "--cluster", "cloud"], "there is no cluster 'cloud'"),
+        (["run", "--nodes", "0"], "--nodes"),
+        (["run", "--time-limit", "x"], "--time-limit"),
+        (["run", "--concurrency", "many"], "--concurrency 'many'"),
+        (["run", "--concurrency", "\u00b2"], "--concurrency '\u00b2'"),
+        (["run", "--nodes", "1.5"], "1.5 is not a whole number from 1 to 50"),
+        (["run", "--time-limit", "inf"], "inf is not a number from 0.1 to 604800"),
+        (["run", "--time-limit", "nan"], "nan is not a number from 0.1 to 604800"),
+        (["run", "--rate", "nan"], "nan is not a number from 0.001 to"),
+        (["run", "--interval", "inf"], "--interval"),
+        (["run", "--operation-timeout", "1e9"], "--operation-timeout"),
+        (["run", "--nemesis", ""], "--nemesis '' is no list"),
+        (["run", "--nemesis", "kill,"], "--nemesis 'kill,' is no list"),
+        (["run", "--nemesis", "none,kill"], "`none` stands alone"),
+        (["run", "--option", "bugs"], "is not NAME=VALUE"),
+        (["run", "--option", 'bugs=["x"]'], "raft has no bug 'x'"),
+        (["run", "--parameter", "ops_per_key"], "--parameter 'ops_per_key' is not NAME=VALUE"),
+        (["run", "--parameter", "ops_per_ky=5"], "ops_per_ky"),
+        (["run", "--schedule", "missing.json"], "there is no file missing.json"),
+        (["run", "--schedule", "a.json", "--resolved", "b.json"], "exclude each other"),
+        (["run", "--system", "nowhere.py:System"], "there is no file nowhere.py"),
+        (["run", "--nemesis", "plain.py:Plain"], "Plain is no nemesis: it lacks"),
+        (["run", "--checker", "plain.py:Missing"], "has no attribute 'Missing'"),
+        (["run", "--checker", "crash.py:Any"], "cannot be imported: ZeroDivisionError"),
+        (["check", "missing.jsonl"], "missing.jsonl"),
+        (["check", "."], "holds no journal"),
+        (["check"], "PATHS"),
+        (["check", "a", "b", "--checker", "nothing"], "there is no checker 'nothing'"),
+        (["check", "a", "b", "--model", "no-such"], "there is no model 'no-such'; there are regis"),
+        (["check", "x" * 5000], "cannot be read: File name too long"),
+        (["show", "x" * 5000], "cannot be read: File name too long"),
+        (["run", "--schedule", "x" * 5000], "cannot be read: File name too long"),
+        (["run", "--resolved", "x" * 5000], "cannot be read: File name too long"),
+        (["check", "line\nbreak\x1b[31m"], "there is no file line\\nbreak\\x1b[31m"),
+        (["show"], "holds no run yet"),
+        (["show", "nothing"], "there is no run at nothing"),
+        (["list", "things"], "things"),
+        (["no-such-command"], "no-such-command"),
+    ],
+)
+def test_bad_usage_is_one_line_and_254(tmp_path: Path, arguments: list[str], said: str) -> None:
+    (tmp_path / "plain.py").write_text("class Plain:\n    pass\n")
+    (tmp_path / "crash.py").write_text("1 / 0\n")
+    done = run_cli(*arguments, cwd=tmp_path)
+    assert done.returncode == 254, done.stdout + done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_schedule_with_a_mistake_is_named_with_its_fault_and_field(tmp_path: Path) -> None:
+    fault = {"id": "a", "kind": "kill", "start": {"at_s": -1}}
+    (tmp_path / "s.json").write_text(json.dumps({"version": 1, "faults": [fault]}))
+    done = run_cli("run", "--schedule", "s.json", cwd=tmp_path)
+    assert done.returncode == 254
+    assert "s.json: fault 'a' of the schedule, start: 'at_s' must be a number" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code"),
+    [
+        (">&-", 1),
+        ("2>&-", 1),
+        (">&- 2>&- <&-", 1),
+        ("--json >&-", 1),
+        ("> /dev/full", 255),
+        ("--json > /dev/full", 255),
+        ("| head -c 1 > /dev/null; exit ${PIPESTATUS[0]}", 1),
+    ],
+)
+def test_the_verdict_is_the_exit_code_whoever_reads(
+    files: Path, redirection: str, code: int
+) -> None:
+    command = f"{sys.executable} -m splitbrain.cli check invalid.jsonl {redirection}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=files, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == code, done.stderr
+    wanted = "splitbrain: cannot write the output: No space left on device\n" if code == 255 else ""
+    assert done.stderr == wanted
+
+
+def test_no_command_shows_what_there_is_and_is_bad_usage(tmp_path: Path) -> None:
+    done = run_cli(cwd=tmp_path)
+    assert done.returncode == 254
+    assert "doctor" in done.stdout
+    assert done.stderr == ""
+
+
+def test_several_paths_are_summed_up_but_not_in_json(files: Path) -> None:
+    arguments = ["check", "valid.jsonl", "invalid.jsonl", "missing.jsonl"]
+    done = run_cli(*arguments, cwd=files)
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "3 in all: 1 valid, 1 unknown, 1 invalid"
+    assert [line.split()[0] for line in lines[-4:-1]] == ["VALID", "INVALID", "UNKNOWN"]
+    assert "there is no file missing.jsonl" in lines[-2]
+    assert "in all" not in run_cli(*arguments, "--json", cwd=files).stdout
+    assert "in all" not in run_cli("check", "valid.jsonl", cwd=files).stdout
+
+
+def test_several_seeds_are_summed_up(tmp_path: Path) -> None:
+    memory = Path(__file__).parent / "testdata" / "plugins" / "memory.py"
+    place = ["--system", f"{memory}:MemorySystem", "--cluster", f"{memory}:MemoryCluster"]
+    load = ["--nodes", "3", "--nemesis", "none", "--time-limit", "0.3", "--seed", "5"]
+    done = run_cli("run", *place, *load, "--test-count", "3", cwd=tmp_path)
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "3 in all: 3 valid", done.stdout + done.stderr
+    assert ["seed 5" in lines[-4], "seed 6" in lines[-3], "seed 7" in lines[-2]] == [True] * 3
+    done = run_cli("run", *place, *load, "--test-count", "2", "--json", cwd=tmp_path)
+    assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == ["valid"] * 2
+
+
+def test_list_gives_names_as_json_lines(tmp_path: Path) -> None:
+    done = run_cli("list", "bugs", "--json", cwd=tmp_path)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {row["name"] for row in rows} >= {"stale-read", "forgotten-vote", "unverified-commit"}
+    columns = ("system", "summary", "workload", "checker", "anomaly", "origin", "schedule")
+    assert all(row[column] for row in rows for column in columns)
+
+
+@pytest.mark.parametrize("what", ["systems", "workloads", "nemeses", "checkers", "clusters"])
+def test_list_shows_every_role(tmp_path: Path, what: str) -> None:
+    done = run_cli("list", what, cwd=tmp_path)
+    assert done.returncode == 0
+    assert len(done.stdout.strip().splitlines()) >= 1
+
+
+def test_an_unexpected_error_is_one_line_with_its_traceback_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def crash(*_: object, **__: object) -> int:
+        message = "boom"
+        raise ZeroDivisionError(message)
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(cli.commands, "main", crash)
+    assert cli.run_command(["list", "systems"]) == exit_code.FAILED
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert "boom" in said
+    assert "ZeroDivisionError: boom" in (tmp_path / "splitbrain" / "crash.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(KeyboardInterrupt(), exit_code.UNKNOWN), (HarnessError("no"), exit_code.FAILED)],
+)
+def test_what_escapes_a_command_becomes_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    def escape(*_: object, **__: object) -> int:
+        raise error
+
+    monkeypatch.setattr(cli.commands, "main", escape)
+    assert cli.run_command([]) == code
+
+
+@pytest.mark.parametrize(
+    ("codes", "worst"),
+    [([0, 2, 1, 254, 255], 255), ([1, 254], 254), ([2, 1, 0], 1), ([0, 2], 2), ([0], 0), ([], 2)],
+)
+def test_the_worst_of_several_codes(codes: list[int], worst: int) -> None:
+    assert exit_code.worst_code(codes) == worst

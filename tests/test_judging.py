@@ -1,0 +1,79 @@
+"""What judges a run as a whole: no checker hides another, and none is asked with other limits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from splitbrain.check import Question, check_path
+from splitbrain.core.evidence import Evidence
+from splitbrain.core.verdict import Anomaly, Status, figures, invalid, unknown, valid
+from splitbrain.execute import judge_all, overall
+
+BAD = invalid([Anomaly(name="lost", explanation="it is gone")])
+
+
+class Fixed:
+    needs = frozenset()
+
+    def __init__(self, name, result):
+        self.name, self.result = name, result
+
+    def parameters(self):
+        return {}
+
+    def check(self, evidence):
+        if isinstance(self.result, BaseException):
+            raise self.result
+        return self.result
+
+
+def test_of_two_checkers_of_one_name_none_hides_the_other():
+    verdicts = judge_all([Fixed("a", BAD), Fixed("a", valid())], Evidence())
+    assert [(name, item.status.value) for name, item in verdicts.items()] == [
+        ("a", "invalid"),
+        ("a#2", "valid"),
+    ]
+    assert overall(verdicts) is Status.INVALID
+
+
+def test_ctrl_c_leaves_the_rest_unknown_and_keeps_what_was_found():
+    checkers = [Fixed("a", BAD), Fixed("b", KeyboardInterrupt()), Fixed("c", valid())]
+    verdicts = judge_all(checkers, Evidence())
+    assert [item.status.value for item in verdicts.values()] == ["invalid", "unknown", "unknown"]
+    assert overall(verdicts) is Status.INVALID
+    assert overall(judge_all(checkers[1:], Evidence())) is Status.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "sound", "status"),
+    [
+        ([], True, Status.UNKNOWN),
+        ([figures()], True, Status.UNKNOWN),
+        ([figures(), valid()], True, Status.VALID),
+        ([figures(), valid()], False, Status.UNKNOWN),
+        ([valid(), unknown("so")], True, Status.UNKNOWN),
+        ([valid(), unknown("so"), BAD], False, Status.INVALID),
+    ],
+)
+def test_unknown_is_never_green(verdicts, sound, status):
+    assert overall(dict(enumerate(verdicts)), sound=sound) is status
+
+
+def test_a_checker_that_is_named_is_asked_with_the_parameters_of_the_run(tmp_path: Path):
+    (tmp_path / "journal").write_bytes(empty_journal(tmp_path))
+    recipes = [{"name": "faults", "parameters": {"kinds": ["partition"]}}]
+    (tmp_path / "checkers.json").write_text(json.dumps(recipes))
+    verdict = check_path(tmp_path, Question(checkers=("faults",))).verdicts["faults"]
+    assert verdict.status is Status.UNKNOWN
+    assert verdict.reasons == ("no fault of the kind 'partition' ever took hold",)
+
+
+def empty_journal(folder: Path) -> bytes:
+    from splitbrain.runtime.journal import JournalWriter
+
+    path = folder / "made"
+    JournalWriter(path).close()
+    return path.read_bytes()

@@ -1,0 +1,63 @@
+"""The system of docs/simulator.md works as it is printed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from splitbrain.core.run import Plan
+from splitbrain.core.verdict import Status
+from splitbrain.simulation import simulate
+
+BLOCK = re.compile(r"Put this into `([^`]+)`[^\n]*\n\n```python\n(.*?)```", re.DOTALL)
+COMMANDS = re.compile(r"^splitbrain run (--system .*)$", re.MULTILINE)
+
+
+@pytest.fixture
+def page(repository: Path) -> str:
+    return (repository / "docs" / "simulator.md").read_text()
+
+
+@pytest.fixture
+def system(page: str, tmp_path: Path) -> str:
+    ((name, code),) = BLOCK.findall(page)
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).write_text(code)
+    return f"{tmp_path / name}:Copies"
+
+
+def plan(system: str, seed: int, **options: bool) -> Plan:
+    return Plan(
+        system=system,
+        workload="register",
+        nemeses=("partition", "kill"),
+        cluster="sim",
+        time_limit_s=6.0,
+        rate_hz=60.0,
+        seed=seed,
+        options=options,
+    )
+
+
+def test_the_system_is_linearizable_until_copies_answer_reads(system: str) -> None:
+    for seed in range(4):
+        result = simulate(plan(system, seed))
+        assert result.failure is None
+        assert result.status is Status.VALID, result.verdicts
+    found = [simulate(plan(system, seed, read_anywhere=True)) for seed in range(4)]
+    assert all(result.failure is None for result in found)
+    names = {anomaly.name for r in found for anomaly in r.verdicts["linearizable"].anomalies}
+    assert "stale-read" in names
+
+
+def test_equal_seeds_give_equal_runs(system: str) -> None:
+    assert simulate(plan(system, 9)).trace_hash == simulate(plan(system, 9)).trace_hash
+
+
+def test_its_commands_name_that_system(page: str) -> None:
+    commands = [shlex.split(line) for line in COMMANDS.findall(page)]
+    assert len(commands) == 2
+    assert all(words[1] == "systems/copies.py:Copies" for words in commands)
