@@ -4,14 +4,15 @@ A target is a list of nodes, or one of these names:
 "one" (any node), "minority" (the most that leave a majority), "majority" (the fewest that are one),
 "all", "primaries" (all that believe to lead), "leader" (the most recent of them), "one-follower"
 (any node that does not believe to lead). Where nobody leads, or where the system cannot tell, the
-last three have no meaning: the fault is then missed, and never falls on somebody else instead.
+last three have no meaning: the fault waits a little for a leader and is then missed; it never falls
+on somebody else instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from splitbrain.core.errors import HarnessError, UsageError
+from splitbrain.core.errors import HarnessError, NobodyToHitError, UsageError
 from splitbrain.core.fault import View
 from splitbrain.core.value import Value
 
@@ -22,7 +23,8 @@ NEED_PRIMARIES = ("primaries", "leader", "one-follower")
 def resolve(target: Value, view: View) -> tuple[str, ...]:
     """Give the nodes of a target, in the order of the view.
 
-    Raises: UsageError for what is no target, HarnessError for one without a meaning now.
+    Raises: UsageError for what is no target, NobodyToHitError for one that names nobody now,
+    HarnessError for one that never does.
     """
     if isinstance(target, list):
         return _listed(target, view)
@@ -55,8 +57,8 @@ def _all(view: View) -> Iterable[str]:
 def _primaries(view: View) -> Iterable[str]:
     known = [node for node in view.primaries if node in view.nodes]
     if not known:
-        message = "nobody believes to lead, or the system cannot tell"
-        raise HarnessError(message)
+        message = "nobody believes to lead, or the system cannot tell who leads"
+        raise NobodyToHitError(message)
     return known
 
 
@@ -69,7 +71,7 @@ def _one_follower(view: View) -> Iterable[str]:
     followers = [node for node in view.nodes if node not in leading]
     if not followers:
         message = "every node believes to lead: there is no follower"
-        raise HarnessError(message)
+        raise NobodyToHitError(message)
     return [view.rng.choice(followers)]
 
 

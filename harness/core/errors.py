@@ -39,6 +39,10 @@ class CheckerError(HarnessError):
     """A checker could not do its work; its verdict is unknown, with this line as the reason."""
 
 
+class NobodyToHitError(HarnessError):
+    """A fault's target names nobody at this moment, such as the leader during an election."""
+
+
 class StoreError(HarnessError):
     """The store cannot be written or read: a full disk, a missing or foreign directory."""
 

@@ -1,6 +1,7 @@
 """What a scheduler decides: which fault begins or ends now, and when to look again.
 
-Each fault goes through planned, injecting, active, healing, healed; or it is missed. Every step is
+Each fault goes through planned, injecting, active, healing, healed; or it is missed. One whose
+target names nobody stays planned, and asks again, until `PATIENCE_S` have passed. Every step is
 in the journal before or as it happens, so that a dead controller leaves a true account. Nothing
 here waits: a thread drives it in real time, the simulator in virtual time.
 """
@@ -14,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from splitbrain.core.cluster import Bed
-from splitbrain.core.errors import HarnessError, StoreError
+from splitbrain.core.errors import HarnessError, NobodyToHitError, StoreError
 from splitbrain.core.fault import (
     After,
     At,
@@ -34,16 +35,25 @@ from splitbrain.runtime.journal import Journal
 
 POLL_S = 0.05
 HEAL_ATTEMPTS = 3
+PATIENCE_S = 10.0
+"""How long a fault waits for somebody to hit: several elections, and on a slow machine one."""
+ASK_AGAIN_S = 0.1
 
 
 @dataclass(slots=True)
 class _Life:
-    """Where a fault stands. due_s: when it is injected, once that is known."""
+    """Where a fault stands.
+
+    due_s: when it is injected, once that is known. patient_until_s, nobody: until when it asks for
+    somebody to hit, and why there was nobody.
+    """
 
     fault: Fault
     state: str = "planned"
     due_s: float | None = None
     deadline_s: float | None = None
+    patient_until_s: float | None = None
+    nobody: str | None = None
     heal_at_s: float | None = None
     active_s: float | None = None
     healed_s: float | None = None
@@ -104,7 +114,8 @@ class Agenda:
         """Say what never came; to be called once nothing is under way any more."""
         for life in self._lives:
             if life.state == "planned":
-                self._miss(life, "the run ended before it was due")
+                nobody = life.nobody and f"{life.nobody}, and the run ended meanwhile"
+                self._miss(life, nobody or "the run ended before it was due")
 
     def heal_all(self) -> list[str]:
         """Heal every fault that is not healed; return a line for each that could not be."""
@@ -176,6 +187,8 @@ class Agenda:
     def _inject(self, life: _Life) -> None:
         try:
             resolved = self._resolve(life)
+            if resolved is None:
+                return
             nemesis = self.nemeses[life.fault.kind]
             life.nodes = resolved.nodes
             life.state = "injecting"
@@ -194,14 +207,28 @@ class Agenda:
                 life.heal_at_s = life.active_s + life.fault.duration_s
             self._write(life, "active", proof=life.injection.proof)
 
-    def _resolve(self, life: _Life) -> Resolved:
+    def _resolve(self, life: _Life) -> Resolved | None:
+        """Give what the fault hits, or None when it has to ask again."""
         pinned = self.pinned.get(life.fault.id)
         if pinned is not None:
             return pinned
         primaries = self.bed.primaries() if self.bed.primaries is not None else ()
         rng = Keyed.of(self.seed, "resolve", life.fault.id)
         view = View(nodes=self.bed.nodes, primaries=primaries, rng=rng)
-        return self.nemeses[life.fault.kind].resolve(life.fault, view)
+        try:
+            return self.nemeses[life.fault.kind].resolve(life.fault, view)
+        except NobodyToHitError as error:
+            if self.bed.primaries is None:
+                raise  # nobody will ever be able to tell
+            life.nobody = str(error)
+        now = self._now_s()
+        if life.patient_until_s is None:
+            life.patient_until_s = now + PATIENCE_S
+        if now > life.patient_until_s:
+            message = f"{life.nobody}, for {PATIENCE_S:g} s now"
+            raise HarnessError(message)
+        life.due_s = now + ASK_AGAIN_S
+        return None
 
     def _give_up(self, life: _Life, reason: str) -> None:
         unhealed = None if life.injection is None else self._heal(life)

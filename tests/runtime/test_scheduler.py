@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from splitbrain.core.cluster import Bed, Daemons
-from splitbrain.core.errors import HarnessError, RemoteError, UsageError
+from splitbrain.core.errors import HarnessError, NobodyToHitError, RemoteError, UsageError
 from splitbrain.core.fault import (
     After,
     At,
@@ -27,7 +27,7 @@ from splitbrain.core.fault import (
 from splitbrain.core.journal import FaultEvent, Note
 from splitbrain.core.randomness import Keyed
 from splitbrain.core.value import Value
-from splitbrain.runtime.agenda import HEAL_ATTEMPTS
+from splitbrain.runtime.agenda import HEAL_ATTEMPTS, PATIENCE_S
 from splitbrain.runtime.conditions import JournalWatch, TraceWatch, Watch
 from splitbrain.runtime.journal import JournalReader, JournalWriter, read_journal
 from splitbrain.runtime.scheduler import Scheduler, unavailable
@@ -56,7 +56,7 @@ class FakeNemesis:
         if fault.target == "primaries":
             if not view.primaries:
                 message = "nobody leads"
-                raise HarnessError(message)
+                raise NobodyToHitError(message)
             return Resolved(fault=fault, nodes=view.primaries)
         return Resolved(fault=fault, nodes=(view.rng.choice(view.nodes),), detail={"n": 1})
 
@@ -217,7 +217,6 @@ def test_after_waits_until_the_other_took_hold_or_was_healed(stage: Stage):
 def test_what_waits_for_a_fault_that_is_not_there_or_was_missed_is_missed(
     stage: Stage, healed: bool
 ):
-    stage.primaries = tuple
     stage.start(
         kill("a", After("gone", healed=healed)),
         kill("b", target="primaries"),
@@ -244,6 +243,51 @@ def test_primaries_are_asked_when_the_fault_is_due(stage: Stage):
     flag.holds.set()
     stage.wait_for("a", "active")
     assert stage.nemesis.broken["a"].nodes == ("n4",)
+
+
+def test_a_fault_whose_target_names_nobody_waits_for_somebody(stage: Stage):
+    leaders: list[tuple[str, ...]] = [()]
+    asked: list[None] = []
+
+    def primaries() -> tuple[str, ...]:
+        asked.append(None)
+        return leaders[-1]
+
+    stage.primaries = primaries
+    stage.start(kill("a", target="primaries"), kill("b"), kill("c", After("a")))
+    wait_for(lambda: len(asked) > 2)
+    stage.wait_for("b", "active")
+    assert stage.states("a") == ["planned"]
+    leaders.append(("n4",))
+    stage.wait_for("c", "active")
+    assert stage.nemesis.broken["a"].nodes == ("n4",)
+
+
+def test_a_fault_waits_for_somebody_to_hit_only_so_long(stage: Stage):
+    now_s = [0.0]
+    stage.primaries = tuple
+    stage.start(kill("a", target="primaries"), now_ns=lambda: int(now_s[0] * 1e9))
+    for _ in range(int(PATIENCE_S)):
+        assert stage.states("a") == ["planned"]
+        now_s[0] += 1.0
+    now_s[0] += 1.0
+    stage.wait_for("a", "missed")
+    assert stage.error("a") == f"nobody leads, for {PATIENCE_S:g} s now"
+    assert stage.nemesis.calls == []
+
+
+def test_a_run_that_ends_while_a_fault_waits_for_somebody_says_so(stage: Stage):
+    asked: list[None] = []
+
+    def primaries() -> tuple[str, ...]:
+        asked.append(None)
+        return ()
+
+    stage.primaries = primaries
+    scheduler = stage.start(kill("a", target="primaries"))
+    wait_for(lambda: len(asked) > 1)
+    scheduler.stop()
+    assert stage.error("a") == "nobody leads, and the run ended meanwhile"
 
 
 def test_when_waits_for_its_condition(stage: Stage):
