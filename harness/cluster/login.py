@@ -25,6 +25,7 @@ from splitbrain.cluster.ssh import (
     authenticated,
     connect_directly,
 )
+from splitbrain.cluster.ssh_transport import SharedTransport
 from splitbrain.core.errors import UsageError
 from splitbrain.core.value import Value
 
@@ -175,7 +176,7 @@ class JumpHost:
         self._endpoint = endpoint
         self._connect = connect
         self._lock = threading.Lock()
-        self._transport: paramiko.Transport | None = None
+        self._transport: SharedTransport | None = None
 
     def connect(self, endpoint: Endpoint, timeout_s: float) -> Line:
         """Open a TCP connection from this host to an endpoint.
@@ -200,7 +201,7 @@ class JumpHost:
         """Let the connection go."""
         with self._lock:
             if self._transport is not None:
-                self._transport.close()
+                self._transport.end()
 
     def _closed(self, endpoint: Endpoint, error: Exception) -> JumpError:
         if isinstance(error, JumpError):
@@ -210,13 +211,13 @@ class JumpHost:
             f"the jump host {self._endpoint.node} cannot reach {where}: {_text(error)}"
         )
 
-    def _ready(self, timeout_s: float) -> paramiko.Transport:
+    def _ready(self, timeout_s: float) -> SharedTransport:
         with self._lock:
             if self._transport is None or not self._transport.is_active():
                 self._transport = self._enter(min(CONNECT_TIMEOUT_S, timeout_s))
             return self._transport
 
-    def _enter(self, limit_s: float) -> paramiko.Transport:
+    def _enter(self, limit_s: float) -> SharedTransport:
         name = self._endpoint.node
         try:
             return authenticated(self._endpoint, self._connect, limit_s)

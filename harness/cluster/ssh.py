@@ -21,6 +21,7 @@ import paramiko
 from paramiko.common import cMSG_CHANNEL_REQUEST
 
 from splitbrain.cluster.escalation import Sudo
+from splitbrain.cluster.ssh_transport import SharedTransport
 from splitbrain.core.cluster import Completed
 from splitbrain.core.errors import RemoteError
 
@@ -34,6 +35,8 @@ CONNECT_TIMEOUT_S = 10.0
 KEEPALIVE_S = 5
 UNACKNOWLEDGED_LIMIT_S = 8.0
 LINGER_S = 1.0
+SEND_PAUSE_S = 0.2
+PATIENCE_TO_CEASE_S = 2.0
 OBSTACLE_POLL_S = 0.2
 PUT_TIMEOUT_S = 60.0
 GET_TIMEOUT_S = 60.0
@@ -143,7 +146,10 @@ class SshHost:
         with self._channel(call) as channel:
             exchange = _Exchange(channel, self._preamble() + stdin)
             _request(channel, "exec", self._line(argv))
-            status = exchange.perform(call)
+            try:
+                status = exchange.perform(call)
+            finally:
+                exchange.cease()
         completed = Completed(
             argv=call.argv,
             exit_status=status,
@@ -289,8 +295,7 @@ class SshHost:
             self._forget(connection)
             raise call.failed(_text(error)) from error
         finally:
-            _close(channel)
-            connection.release(slot=True)
+            connection.release(channel)
 
     def _open(self, call: _Call) -> tuple[_Connection, paramiko.Channel]:
         """Open a channel. Nothing was sent yet, so a broken connection may be replaced once."""
@@ -302,7 +307,7 @@ class SshHost:
                 return connection, connection.open(call)
             except (OSError, EOFError, paramiko.SSHException) as error:
                 self._forget(connection)
-                connection.release(slot=False)
+                connection.release()
                 fresh = connection.fresh or attempts == 0
                 if fresh or call.remaining_s() <= 0:
                     raise call.unanswered(error) from error
@@ -380,7 +385,7 @@ class _Call:
 class _Connection:
     """A transport with a count of its users; a retired one closes when its last user leaves."""
 
-    def __init__(self, transport: paramiko.Transport) -> None:
+    def __init__(self, transport: SharedTransport) -> None:
         self._transport = transport
         self._lock = threading.Lock()
         self._users = 0
@@ -400,16 +405,17 @@ class _Connection:
             message = "no free channel"
             raise paramiko.SSHException(message)
         try:
-            channel = self._transport.open_session(timeout=max(0.01, call.remaining_s()))
+            channel = self._transport.lend(max(0.01, call.remaining_s()))
         except BaseException:
             self._slots.release()
             raise
         self.fresh = False
         return channel
 
-    def release(self, *, slot: bool) -> None:
-        """Leave; slot: whether a channel was opened."""
-        if slot:
+    def release(self, channel: paramiko.Channel | None = None) -> None:
+        """Leave, and give back the channel that was opened, if one was."""
+        if channel is not None:
+            self._transport.leave(channel)
             self._slots.release()
         with self._lock:
             self._users -= 1
@@ -425,8 +431,7 @@ class _Connection:
             self.close()
 
     def close(self) -> None:
-        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-            self._transport.close()
+        self._transport.end()
 
 
 class _Bell(threading.Event):
@@ -457,6 +462,8 @@ class _Exchange:
     def __init__(self, channel: paramiko.Channel, stdin: bytes) -> None:
         self._channel = channel
         self._stdin = stdin
+        self._sender: threading.Thread | None = None
+        self._over = False
         self._bell = _Bell()
         self.stdout = bytearray()
         self.stderr = bytearray()
@@ -506,16 +513,26 @@ class _Exchange:
             self._send(call)
         else:  # the command may write much before it reads all: both ways at once
             name = f"stdin of {call.node}"
-            threading.Thread(target=self._send, args=(call,), name=name, daemon=True).start()
+            self._sender = threading.Thread(target=self._send, args=(call,), name=name, daemon=True)
+            self._sender.start()
 
     def _send(self, call: _Call) -> None:
         # A command may end without reading its input; its exit status says what came of it.
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
             place = 0
             while place < len(self._stdin):
-                self._channel.settimeout(max(0.01, call.remaining_s()))
-                place += self._channel.send(self._stdin[place : place + _PIECE_BYTES])
+                if self._over or call.remaining_s() <= 0:
+                    return
+                self._channel.settimeout(SEND_PAUSE_S)
+                with contextlib.suppress(TimeoutError):
+                    place += self._channel.send(self._stdin[place : place + _PIECE_BYTES])
             self._channel.shutdown_write()
+
+    def cease(self) -> None:
+        """Send no more: the channel may be closed after this."""
+        self._over = True
+        if self._sender is not None:
+            self._sender.join(PATIENCE_TO_CEASE_S)
 
 
 class _Talk:
@@ -567,13 +584,7 @@ class _Talk:
         """End the program by the end of its input; idempotent."""
         if not self._closed:
             self._closed = True
-            _close(self._channel)
-            self.connection.release(slot=True)
-
-
-def _close(channel: paramiko.Channel) -> None:
-    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-        channel.close()
+            self.connection.release(self._channel)
 
 
 def _look_for_obstacles(call: _Call) -> None:
@@ -582,7 +593,7 @@ def _look_for_obstacles(call: _Call) -> None:
         raise call.failed(reason)
 
 
-def authenticated(endpoint: Endpoint, connect: Connect, limit_s: float) -> paramiko.Transport:
+def authenticated(endpoint: Endpoint, connect: Connect, limit_s: float) -> SharedTransport:
     """Connect and log in.
 
     Raises: OSError, EOFError or SSHException; WrongHostKeyError for a key that is not pinned.
@@ -591,7 +602,7 @@ def authenticated(endpoint: Endpoint, connect: Connect, limit_s: float) -> param
     sock = connect(endpoint, limit_s)
     try:
         _tune(sock)
-        transport = paramiko.Transport(sock)
+        transport = SharedTransport(sock)
     except BaseException:
         sock.close()
         raise
@@ -606,7 +617,7 @@ def authenticated(endpoint: Endpoint, connect: Connect, limit_s: float) -> param
         _log_in(transport, endpoint)
         transport.set_keepalive(KEEPALIVE_S)
     except BaseException:
-        transport.close()
+        transport.end()
         raise
     return transport
 

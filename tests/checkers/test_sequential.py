@@ -116,14 +116,16 @@ def agree(seed, size):
 
 def test_it_agrees_with_every_order_tried():
     seen = set()
+    for seed in range(100):  # always the same, so that what must have been met is met
+        seen.update(agree(seed, 8))
+    assert set(Status) <= seen
 
     @settings(max_examples=200)
     @given(st.integers(0, 2**40))
     def agrees(seed):
-        seen.update(agree(seed, 8))
+        agree(seed, 8)
 
     agrees()
-    assert set(Status) <= seen
 
 
 @pytest.mark.slow

@@ -87,7 +87,7 @@ def test_operations_in_a_circle_leave_it_unknown():
     assert "come before themselves" in verdict.reasons[0]
 
 
-def agree(seed, name, size=9):
+def agree(seed, name, size=20):
     rng = random.Random(seed)
     rows = drawn(
         rng,
@@ -117,14 +117,16 @@ def agree(seed, name, size=9):
 @pytest.mark.parametrize("name", GUARANTEES)
 def test_it_agrees_with_the_definition(name):
     seen = set()
+    for seed in range(250):  # always the same, so that what must have been met is met
+        seen.update(agree(seed, name))
+    assert {*Status, f"{name}-violation"} <= seen
 
     @settings(max_examples=120)
     @given(st.integers(0, 2**40))
     def agrees(seed):
-        seen.update(agree(seed, name))
+        agree(seed, name)
 
     agrees()
-    assert set(Status) <= seen
 
 
 @pytest.mark.slow

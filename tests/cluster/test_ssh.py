@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import paramiko
 import pytest
+from paramiko.common import cMSG_CHANNEL_EOF
 
 from splitbrain.cluster.embedded import Embedded
 from splitbrain.cluster.keys import KeyPair
-from splitbrain.cluster.ssh import Endpoint, SshHost, connect_directly
+from splitbrain.cluster.ssh import Endpoint, SshHost, authenticated, connect_directly
 from splitbrain.core.errors import RemoteError
 
 pytestmark = pytest.mark.embedded
@@ -112,6 +113,43 @@ def test_a_broken_connection_is_replaced_and_no_command_repeated(host):
     with pytest.raises(RemoteError, match="connection was lost"):
         host.run(["sh", "-c", f"{script}; sleep 10; true"])
     assert host.run(["cat", "/tmp/count"]).stdout == b"x\n"
+
+
+def test_what_is_said_behind_the_close_of_a_command_ends_no_connection(one, wait_until):
+    """The message was made before the command's end was heard, and goes out after it."""
+    transport = authenticated(endpoint_of(one), connect_directly, 10.0)
+    channel = transport.lend(10.0)
+    channel.exec_command("true")
+    wait_until(lambda: channel.closed, "the server closed it")
+    late = paramiko.Message()
+    late.add_byte(cMSG_CHANNEL_EOF)
+    late.add_int(channel.remote_chanid)
+    transport._send_user_message(late)
+    transport.leave(channel)
+    for number in range(20):  # more than a server lends at once: what was left is free again
+        other = transport.lend(10.0)
+        other.exec_command(f"echo {number}")
+        assert other.makefile("rb").read() == b"%d\n" % number
+        transport.leave(other)
+        transport.leave(other)
+    assert (transport.lent, transport.unanswered) == (set(), set())
+    transport.end()
+
+
+def test_nobody_reads_a_connection_any_more_that_was_let_go(one):
+    """A reader that is still there could take bytes from whoever gets the descriptor next."""
+    host = SshHost(endpoint_of(one))
+    before = set(threading.enumerate())
+    host.run(["true"])
+    readers = [
+        thread
+        for thread in set(threading.enumerate()) - before
+        if isinstance(thread, paramiko.Transport)
+    ]
+    assert len(readers) == 1
+    host.close()
+    assert not readers[0].is_alive()
+    assert readers[0].sock.fileno() == -1
 
 
 def test_calls_of_many_threads_share_the_connection(host):

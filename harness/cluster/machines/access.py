@@ -16,6 +16,7 @@ from splitbrain.cluster.keys import KeyPair
 from splitbrain.cluster.login import public_key, read_key
 from splitbrain.cluster.machines.place import Place
 from splitbrain.cluster.ssh import Connect, Endpoint, SshHost
+from splitbrain.cluster.ssh_transport import SharedTransport
 from splitbrain.core.errors import SetupError
 
 _CONNECT_LIMIT_S = 60.0
@@ -107,13 +108,13 @@ def _key_shown(node: str, address: str, port: int) -> paramiko.PKey:
     while True:
         try:
             with socket.create_connection((address, port), timeout=10.0) as sock:
-                transport = paramiko.Transport(sock)
+                transport = SharedTransport(sock)
                 try:
                     transport.banner_timeout = transport.handshake_timeout = _CONNECT_LIMIT_S
                     transport.start_client(timeout=_CONNECT_LIMIT_S)
                     return transport.get_remote_server_key()
                 finally:
-                    transport.close()
+                    transport.end()
         except (OSError, EOFError, paramiko.SSHException) as error:
             if time.monotonic() > deadline_s:
                 message = f"{node} is not to be reached at {address}:{port}: {error}"
