@@ -69,7 +69,7 @@ class Agenda:
     bed: what the nemeses act on. pinned: targets by fault id, instead of resolving them anew.
     watch_for: makes the watch of a condition; it looks only at what comes after it was made when
     the fault waits for another first. now_ns: the run's monotonic clock. poll_s: how often to look
-    at conditions.
+    at conditions. rest_s: how often to look while none is waited for.
     """
 
     bed: Bed
@@ -82,6 +82,7 @@ class Agenda:
     idle: Callable[[], None] | None = None
     now_ns: Callable[[], int] = time.monotonic_ns
     poll_s: float = POLL_S
+    rest_s: float = POLL_S
     _lives: list[_Life] = field(default_factory=list)
     _ended: bool = False
     _started_ns: int = 0
@@ -143,7 +144,7 @@ class Agenda:
         times = [life.due_s for life in self._lives if life.state == "planned"]
         times += [life.heal_at_s for life in self._lives if life.state == "active"]
         ahead = [moment - now for moment in times if moment is not None]
-        return max(0.0, min([self.poll_s if self._watches() else POLL_S, *ahead]))
+        return max(0.0, min([self.poll_s if self._watches() else self.rest_s, *ahead]))
 
     def _watches(self) -> bool:
         return any(life.state == "planned" and life.due_s is None for life in self._lives)

@@ -10,6 +10,9 @@ from splitbrain.runtime.agenda import Agenda
 WATCH_S = 0.002
 """How often conditions are looked at, in virtual time."""
 
+REST_S = 1.0
+"""How often it looks while there is none: what is due is waited for exactly."""
+
 
 @dataclass(slots=True)
 class VirtualScheduler(Agenda):
@@ -20,7 +23,7 @@ class VirtualScheduler(Agenda):
     def start(self) -> None:
         """Begin; times of the schedule count from now."""
         self.now_ns = lambda: self.world.now_ns
-        self.poll_s = WATCH_S
+        self.poll_s, self.rest_s = WATCH_S, REST_S
         self.begin()
         self._look()
 

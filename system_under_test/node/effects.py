@@ -8,14 +8,12 @@ stands behind a `Persist` must not leave the node before that is durable. A shel
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from .canonical import Json
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(NamedTuple):
     """It is now this late on the node's monotonic clock, in nanoseconds.
 
     wall_ns: what its wall clock shows, since 1970: clock faults bend it, so only what asks for it
@@ -26,39 +24,34 @@ class Tick:
     wall_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """A message came from another node. message: a value of the protocol."""
 
     sender: str
     message: object
 
 
-@dataclass(frozen=True, slots=True)
-class Requested:
+class Requested(NamedTuple):
     """A client asks for something. token: names the request in its Reply."""
 
     token: int
     request: object
 
 
-@dataclass(frozen=True, slots=True)
-class Persisted:
+class Persisted(NamedTuple):
     """The Persist with this mark, and all before it, are on the disk."""
 
     mark: object
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(NamedTuple):
     """The node is about to stop: answer whoever waits."""
 
 
 Event = Tick | Received | Requested | Persisted | Stop
 
 
-@dataclass(frozen=True, slots=True)
-class Persist:
+class Persist(NamedTuple):
     """Make these records durable, in order. mark: handed back by a Persisted, if not None.
 
     replaces: they say all that those before them said, which may go then: as one, or not at all.
@@ -69,32 +62,28 @@ class Persist:
     replaces: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(NamedTuple):
     """Write a record to the node's trace."""
 
     event: str
     fields: Mapping[str, Json]
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     """Send a message to another node; it may be lost."""
 
     to: str
     message: object
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """Answer a client's request."""
 
     token: int
     body: Mapping[str, Json]
 
 
-@dataclass(frozen=True, slots=True)
-class SetTimer:
+class SetTimer(NamedTuple):
     """Hand in a Tick at this time at the latest; replaces the timer set before. None: no timer."""
 
     at_ns: int | None

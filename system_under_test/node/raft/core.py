@@ -166,28 +166,35 @@ class RaftCore:
         """
         for event in events:
             self._take(event)
-        self._append_requests()
-        self._commit_by_counting()
+        leadership = self._leadership
+        if leadership is not None:
+            self._append_requests(leadership)
+            self._commit_by_counting(leadership)
         self._apply_committed()
-        self._advance_change()
-        self._serve_reads()
-        self._replicate()
-        self._leave_if_removed()
+        if leadership is not None:
+            self._advance_change(leadership)
+            self._serve_reads(leadership)
+            self._replicate(leadership)
+            self._leave_if_removed(leadership)
         self._arm_timer()
         return self._take_effects()
 
     def _take(self, event: Event) -> None:
+        kind = type(event)  # most events are one of these two: a match costs thrice as much
+        if kind is Received:
+            if event.sender in self._others:  # type: ignore[union-attr]
+                message = event.message  # type: ignore[union-attr]
+                self._handlers[type(message)](event.sender, message)  # type: ignore[index,union-attr]
+            return
+        if kind is Tick:
+            self._wall_ns = event.wall_ns  # type: ignore[union-attr]
+            self._on_tick(event.now_ns)  # type: ignore[union-attr]
+            return
         match event:
-            case Received(sender, message):
-                if sender in self._others:
-                    self._handlers[type(message)](sender, message)  # type: ignore[index]
             case Requested(token, Command() as command):
                 self._on_request(token, command)
             case Persisted(mark):
                 self._on_persisted(mark)
-            case Tick(now_ns, wall_ns):
-                self._wall_ns = wall_ns
-                self._on_tick(now_ns)
             case Stop():
                 self._on_stop()
             case _:
@@ -514,9 +521,8 @@ class RaftCore:
 
     # -- replication: the leader's side
 
-    def _append_requests(self) -> None:
-        leadership = self._leadership
-        if leadership is None or not self._requests:
+    def _append_requests(self, leadership: Leadership) -> None:
+        if not self._requests:
             return
         entries = []
         for number, (token, command) in enumerate(self._requests, self.log.last_index + 1):
@@ -547,19 +553,13 @@ class RaftCore:
             # No more than we have: only a planted bug lets an older life of ours ask for more.
             follower.took(min(message.matched, self.log.last_index))
 
-    def _commit_by_counting(self) -> None:
+    def _commit_by_counting(self, leadership: Leadership) -> None:
         """Commit what a majority has, if it is of our term (paper 5.4.2 and figure 8)."""
-        leadership = self._leadership
-        if leadership is None:
-            return
         index = self._replicated(leadership)
         if index > self.commit and self._may_count(self.log.term_at(index)):
             self._commit_to(index)
 
-    def _replicate(self) -> None:
-        leadership = self._leadership
-        if leadership is None:
-            return
+    def _replicate(self, leadership: Leadership) -> None:
         due = self._now_ns >= leadership.heartbeat_ns
         if due:
             leadership.heartbeat_ns = self._now_ns + self.options.heartbeat_ns
@@ -818,11 +818,10 @@ class RaftCore:
             if self._learner_counts():
                 leadership.counted |= {node}
 
-    def _advance_change(self) -> None:
+    def _advance_change(self, leadership: Leadership) -> None:
         """Go on with what an operator asked for."""
-        leadership = self._leadership
-        change = leadership.change if leadership is not None else None
-        if leadership is None or change is None:
+        change = leadership.change
+        if change is None:
             return
         if self._now_ns >= change.given_up_ns:
             leadership.change = None
@@ -863,10 +862,10 @@ class RaftCore:
         leadership.change = None
         self._append([Entry(self.term, configuration_text(members))], mark=True)
 
-    def _leave_if_removed(self) -> None:
+    def _leave_if_removed(self, leadership: Leadership) -> None:
         """Step down once our own removal is committed, and hand over (thesis 4.2.2)."""
-        leadership, latest = self._leadership, self.membership.latest
-        if leadership is None or self.options.node in latest.members or latest.index > self.commit:
+        latest = self.membership.latest
+        if self.options.node in latest.members or latest.index > self.commit:
             return
         matches = [(item.match, name) for name, item in leadership.followers.items()]
         self._follow(None, "removed")
@@ -941,11 +940,8 @@ class RaftCore:
         else:
             self._answer(token, None, applied=outcome.applied, index=outcome.index)
 
-    def _serve_reads(self) -> None:
+    def _serve_reads(self, leadership: Leadership) -> None:
         """Serve reads by ReadIndex (thesis 6.4)."""
-        leadership = self._leadership
-        if leadership is None:
-            return
         if leadership.fresh and self._lease_holds(leadership):
             fresh, leadership.fresh = leadership.fresh, []
             for read in fresh:

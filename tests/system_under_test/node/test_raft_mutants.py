@@ -16,10 +16,9 @@ from splitbrain.system_under_test.node.raft.messages import Append
 SEEDS = 60
 
 
-def commit_any_term(core: RaftCore) -> None:
+def commit_any_term(core: RaftCore, leadership: Leadership) -> None:
     """Paper 5.4.2: entries of earlier terms must not be committed by counting."""
-    if core._leadership is not None:
-        core._commit_to(core._leadership.majority_match(core._majority))
+    core._commit_to(leadership.majority_match(core._majority))
 
 
 def vote_for_any_log(log: Log, last_index: int, last_term: int) -> bool:
@@ -58,11 +57,10 @@ def ask_an_old_round(leadership: Leadership, commit: int) -> None:
     leadership.fresh = []
 
 
-def read_before_the_no_op(core: RaftCore) -> None:
+def read_before_the_no_op(core: RaftCore, leadership: Leadership) -> None:
     """Thesis 6.4: no read before an entry of the leader's term is committed."""
-    if core._leadership is not None:
-        core._leadership.begun_at = 0
-    SERVE_READS(core)
+    leadership.begun_at = 0
+    SERVE_READS(core, leadership)
 
 
 SERVE_READS = RaftCore._serve_reads
