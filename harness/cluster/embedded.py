@@ -525,7 +525,12 @@ def nft_reason() -> str | None:
     script = "add table inet splitbrain\ndelete table inet splitbrain\n"
     try:
         done = subprocess.run(
-            ("nft", "-f", "-"), input=script, capture_output=True, text=True, check=False
+            ("nft", "-f", "-"),
+            input=script,
+            capture_output=True,
+            text=True,
+            check=False,
+            process_group=0,  # the terminal's Ctrl-C is for us alone
         )
     except OSError:
         return "there is no program nft; apt-get install nftables"
@@ -549,6 +554,7 @@ def _ip(*lines: str) -> None:
         capture_output=True,
         text=True,
         check=False,
+        process_group=0,  # the terminal's Ctrl-C is for us alone
     )
     if done.returncode != 0:
         complaint = (done.stderr.strip().splitlines() or ["no reason given"])[0]

@@ -63,7 +63,13 @@ def prepare_disk(folder: Path) -> None:
         (folder / "kept" / name).mkdir(parents=True)
     environment = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
     done = subprocess.run(
-        (*_MKFS, str(image)), capture_output=True, text=True, check=False, env=environment
+        (*_MKFS, str(image)),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        process_group=0,  # the terminal's Ctrl-C is for us alone
     )
     if done.returncode != 0:
         complaint = (done.stderr.strip().splitlines() or ["no reason given"])[-1]

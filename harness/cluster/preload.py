@@ -55,7 +55,14 @@ def _compile(source: bytes, made: Path) -> None:
         command = (program, *_FLAGS, "-o", str(fresh), "clock_preload.c", "-ldl", "-lpthread")
         try:
             done = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, timeout=_LIMIT_S, check=False
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_LIMIT_S,
+                check=False,
+                process_group=0,  # the terminal's Ctrl-C is for us alone
             )
         except subprocess.TimeoutExpired as error:
             message = f"compiling the clock preload took more than {_LIMIT_S:g} s"
