@@ -105,6 +105,7 @@ def show_path(path: Path) -> RunResult:
         _result(stored, verdicts_from_value(result)),
         status=Status(str(result.get("status"))),
         failure=failure if isinstance(failure, str) else None,
+        refused=result.get("refused") is True,
         interrupted=result.get("interrupted") is True,
     )
 
@@ -147,6 +148,7 @@ def _check_run(path: Path, question: Question) -> RunResult:
         result,
         status=overall(verdicts, sound=_ended(stored)),
         failure=failure if isinstance(failure, str) else None,
+        refused=before.get("refused") is True,
         interrupted=before.get("interrupted") is True,
     )
     if not question.checkers and stored.result is None:

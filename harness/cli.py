@@ -278,7 +278,7 @@ def run(**asked: object) -> int:
             with _readers_may_leave():
                 _print_json(result)
         results.append(_bare(result))
-        if result.interrupted:
+        if result.interrupted or result.refused:
             break
     return _sum_up(results, as_json=as_json)
 

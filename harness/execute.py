@@ -139,6 +139,7 @@ def execute(
             plan=plan,
             schedule=outcome.schedule,
             failure=outcome.failure,
+            refused=outcome.refused,
             interrupted=outcome.interrupted,
             trace_hash=_trace_hash(ready.experiment.cluster, run),
         )
@@ -184,6 +185,7 @@ def result_to_value(result: RunResult) -> Value:
         "label": result.label,
         "status": result.status.value,
         "failure": result.failure,
+        "refused": result.refused,
         "interrupted": result.interrupted,
         "trace_hash": result.trace_hash,
         "verdicts": verdicts,

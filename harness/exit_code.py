@@ -21,4 +21,6 @@ def worst_code(codes: Iterable[int]) -> int:
 
 def code_of(result: RunResult) -> int:
     """Give the exit code of one run or path."""
-    return FAILED if result.failure is not None else _OF_STATUS[result.status]
+    if result.failure is not None:
+        return BAD_USAGE if result.refused else FAILED
+    return _OF_STATUS[result.status]

@@ -46,6 +46,7 @@ def simulate(
         plan=ready.experiment.plan,
         schedule=outcome.schedule,
         failure=outcome.failure,
+        refused=outcome.refused,
         interrupted=outcome.interrupted,
         trace_hash=world.fingerprint(bytes(run.journal.data)),
     )

@@ -143,6 +143,29 @@ def test_bad_usage_is_one_line_and_254(tmp_path: Path, arguments: list[str], sai
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--nemesis", "stress"], "the nemesis 'stress' cannot work here: this cluster"),
+        (["--nemesis", "none", "--workload", "cart"], "raft has no operation 'add'; it has read"),
+    ],
+)
+def test_what_cannot_be_had_there_is_bad_usage_and_said_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    store = str(tmp_path)
+    code = cli.run_command(["run", "--cluster", "sim", "--store", store, *arguments])
+    assert code == exit_code.BAD_USAGE
+    told = capsys.readouterr().out
+    assert cli.run_command(["show", "--store", store]) == exit_code.VALID
+    shown = capsys.readouterr().out
+    assert shown in told
+    assert said in " ".join(shown.split())
+    for noise in ("the harness", "checkers", "linearizable", "stats:"):
+        assert noise not in shown
+    assert cli.run_command(["check", str(tmp_path / "latest")]) == exit_code.BAD_USAGE
+
+
 def test_a_schedule_with_a_mistake_is_named_with_its_fault_and_field(tmp_path: Path) -> None:
     fault = {"id": "a", "kind": "kill", "start": {"at_s": -1}}
     (tmp_path / "s.json").write_text(json.dumps({"version": 1, "faults": [fault]}))

@@ -80,9 +80,10 @@ class RunResult:
 
     label: what people call it: "raft register" or a file's name. path: the run directory, or the
     file that was checked. verdicts: by checker. failure: one line when the harness itself failed.
-    notes: lines worth knowing, such as what was dropped or what an importer assumed. trace_hash:
-    over the journal and all that the nodes traced, of runs in virtual time: equal seeds, equal
-    hashes. minimal: the minimal histories that were asked for.
+    refused: the failure is that something was asked for that cannot be had there: bad usage. notes:
+    lines worth knowing, such as what was dropped or what an importer assumed. trace_hash: over the
+    journal and all that the nodes traced, of runs in virtual time: equal seeds, equal hashes.
+    minimal: the minimal histories that were asked for.
     """
 
     label: str
@@ -93,6 +94,7 @@ class RunResult:
     plan: Plan | None = None
     schedule: Schedule | None = None
     failure: str | None = None
+    refused: bool = False
     interrupted: bool = False
     notes: tuple[str, ...] = ()
     trace_hash: str | None = None

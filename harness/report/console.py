@@ -17,7 +17,7 @@ from splitbrain.core.verdict import Anomaly, Status
 from splitbrain.report.alphabet import Alphabet, alphabet_of
 from splitbrain.report.anomaly_card import Scene, anomaly_card
 from splitbrain.report.checker_table import STATUS_STYLES, anomaly_names, checker_table
-from splitbrain.report.fault_span import FaultSpan, fault_spans, main_start_ns
+from splitbrain.report.fault_span import MAIN_PHASE, FaultSpan, fault_spans, main_start_ns
 from splitbrain.report.fault_table import fault_reasons, fault_summary, fault_table
 from splitbrain.report.indented import Indented
 from splitbrain.report.latency_table import latency_table
@@ -56,6 +56,7 @@ class _Report:
         self._verbose = verbose
         self._spans: tuple[FaultSpan, ...] = fault_spans(result.evidence)
         self._origin_ns = main_start_ns(result.evidence)
+        self._is_silent = not verbose and _never_began(result)
 
     def blocks(self) -> Iterator[RenderableType]:
         """Give everything that the report shows, a blank line before each."""
@@ -63,7 +64,7 @@ class _Report:
         yield from self._cards()
         for minimal in self._result.minimal:
             yield minimal_card(minimal, self._scene())
-        if self._result.verdicts:
+        if self._result.verdicts and not self._is_silent:
             table = checker_table(
                 self._result.verdicts,
                 self._alphabet,
@@ -98,7 +99,8 @@ class _Report:
         """Say why the verdict is what it is."""
         result, alphabet = self._result, self._alphabet
         if result.failure is not None:
-            line = f"the harness itself failed: {alphabet.text(result.failure, REASON_LIMIT)}"
+            line = "" if result.refused else "the harness itself failed: "
+            line += alphabet.text(result.failure, REASON_LIMIT)
             yield Indented(Text(line, style="bold red"))
         if result.interrupted:
             line = "interrupted: judged is what was journaled until then"
@@ -107,7 +109,7 @@ class _Report:
             if verdict.status is Status.INVALID and verdict.judges:
                 names = anomaly_names(verdict, alphabet)
                 yield Indented(Text(f"{alphabet.text(name, 40)}: {names}", style="red"))
-        if result.status is Status.UNKNOWN:
+        if result.status is Status.UNKNOWN and not self._is_silent:
             yield from self._reasons()
 
     def _reasons(self) -> Iterator[RenderableType]:
@@ -187,6 +189,13 @@ class _Report:
         line = Text(result.status.value.upper(), style=f"bold {STATUS_STYLES[result.status]}")
         verb = "check" if result.path.is_file() else "show"
         return line.append(f"  splitbrain {verb} {command}", "not bold default")
+
+
+def _never_began(result: RunResult) -> bool:
+    """Tell whether a run ended before its load: what checkers miss then is no news."""
+    ended_early = result.failure is not None or result.interrupted
+    has_begun = any(phase.name == MAIN_PHASE for _, phase in result.evidence.phases or ())
+    return result.status is Status.UNKNOWN and ended_early and not has_begun
 
 
 def _many(number: int, noun: str) -> str:

@@ -66,11 +66,15 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a life leaves: the evidence, and in one line what went wrong, if anything did."""
+    """What a life leaves: the evidence, and in one line what went wrong, if anything did.
+
+    refused: what went wrong is that something was asked for that cannot be had there.
+    """
 
     evidence: Evidence
     schedule: Schedule | None
     failure: str | None = None
+    refused: bool = False
     interrupted: bool = False
 
 
@@ -105,14 +109,14 @@ class Lifecycle:
         self._next_sample_s = 0.0
         self._done = threading.Event()
         self._specs: Mapping[str, Sequence[DaemonSpec]] = {}
-        self._store_failure: str | None = None
+        self._store_failure: HarnessError | None = None
         self._nemeses: Mapping[str, Nemesis] = {}
         self._expired: dict[str, Value] = {}
 
     def perform(self) -> Outcome:
         """Live the run, in a thread of its own: Ctrl-C reaches the caller, who has the control."""
         self._append(self._timing.header(self._run.path.name, self._plan.seed))
-        failure: str | None = None
+        failure: HarnessError | None = None
         interrupted = False
         extra = Evidence()
         try:
@@ -123,13 +127,13 @@ class Lifecycle:
                 finally:
                     self._tear_down()
         except HarnessError as error:
-            failure = failure or str(error)
+            failure = failure or error
         finally:
             self._phase("done")
             self._journal.close()
         return self._outcome(extra, failure or self._store_failure, interrupted=interrupted)
 
-    def _live(self) -> tuple[str | None, bool]:
+    def _live(self) -> tuple[HarnessError | None, bool]:
         try:
             self._provision()
             self._load()
@@ -140,7 +144,7 @@ class Lifecycle:
         except HarnessError as error:
             logger.exception("the run failed")
             self._note("error", str(error))
-            return str(error), False
+            return error, False
         return None, self._control.stopped
 
     def _provision(self) -> None:
@@ -423,7 +427,9 @@ class Lifecycle:
             self._note("error", f"teardown: {error}")
             self._monitor.message(f"teardown: {error}")
 
-    def _outcome(self, extra: Evidence, failure: str | None, *, interrupted: bool) -> Outcome:
+    def _outcome(
+        self, extra: Evidence, failure: HarnessError | None, *, interrupted: bool
+    ) -> Outcome:
         evidence = replace(
             from_journal(self._run.read_journal().records),
             traces=extra.traces,
@@ -435,7 +441,8 @@ class Lifecycle:
         return Outcome(
             evidence=evidence,
             schedule=self._schedule,
-            failure=failure,
+            failure=None if failure is None else str(failure),
+            refused=isinstance(failure, UsageError),
             interrupted=interrupted,
         )
 
@@ -489,7 +496,7 @@ class Lifecycle:
             with self._journal.lock:
                 self._journal.append(record)
         except StoreError as error:
-            self._store_failure = self._store_failure or str(error)
+            self._store_failure = self._store_failure or error
             self._control.stop("the store cannot be written")
 
     def _now_s(self) -> float:
