@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -271,6 +272,21 @@ def test_what_escapes_a_command_becomes_its_exit_code(
 
     monkeypatch.setattr(cli.commands, "main", escape)
     assert cli.run_command([]) == code
+
+
+def test_ctrl_c_while_the_program_is_still_starting_is_one_line(tmp_path: Path) -> None:
+    ctrl_c = "import os, signal\n\nos.kill(os.getpid(), signal.SIGINT)\n"
+    (tmp_path / "rich_click.py").write_text(ctrl_c)
+    done = subprocess.run(
+        [sys.executable, "-m", "splitbrain", "list", "systems"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (exit_code.UNKNOWN, "splitbrain: interrupted\n")
 
 
 @pytest.mark.parametrize(
