@@ -187,18 +187,19 @@ class Witness:
         for tie in ties:
             setters = [*chain.from_iterable(view.setter(item) for item in tie.links)]
             rows += [*([] if tie.ended is None else [tie.ended]), tie.begun, *setters]
-        return sorted(set(rows))
+        return sorted({*rows, *chain.from_iterable(view.proof(row) for row in rows)})
 
     def _told(self, view: KeyView, ties: tuple[_Tie, ...]) -> Finding:
         """Tell what the rules for single values have no name for."""
         rows = self._rows(view, ties)
         told = [self._told_chain(view, tie.links) for tie in ties if len(tie.links) > 1]
         joined = ", and ".join(told)
+        shown_by = self._told_proofs(view, ties)
         if len(ties) == 1:
             return self._finding(
                 view,
                 f"{self._before(view, ties[0].ended, ties[0].begun)}; but {joined}, so that the "
-                "earlier value cannot be there after the later one",
+                f"earlier value cannot be there after the later one{shown_by}",
                 rows,
             )
         one, other = ties
@@ -206,9 +207,19 @@ class Witness:
             view,
             f"{self._before(view, one.ended, other.begun)}, and "
             f"{self._before(view, other.ended, one.begun)}; but {joined}, and nothing can have "
-            "been there in between",
+            f"been there in between{shown_by}",
             rows,
         )
+
+    def _told_proofs(self, view: KeyView, ties: Iterable[_Tie]) -> str:
+        """Tell how it is known of what has an unknown outcome that it took effect."""
+        setters = chain.from_iterable(view.setter(item) for tie in ties for item in tie.links)
+        proved = [
+            f"{self._named_of(view, row)} took effect, {self._shown_by(view, row)}"
+            for row in setters
+            if view.proof(row)
+        ]
+        return f" ({', and '.join(proved)})" if proved else ""
 
     def _told_chain(self, view: KeyView, links: Sequence[int]) -> str:
         values = [shown(view.value(item, self._initial)) for item in links]

@@ -48,6 +48,14 @@ def test_each_specimen_is_rejected_under_its_name(path):
     assert all(item in list(imported.history) for item in anomaly.operations)
 
 
+@pytest.mark.parametrize("path", sorted(SPECIMENS.glob("*.jsonl")), ids=lambda path: path.stem)
+def test_the_operations_of_each_specimen_prove_it_by_themselves(path):
+    imported = read_history(path)
+    verdict = Linearizable().check(from_history(imported.history, **imported.facts))
+    alone = History.of(verdict.anomalies[0].operations)
+    assert Linearizable().check(from_history(alone, **imported.facts)).status is Status.INVALID
+
+
 def explanation(name):
     imported = read_history(SPECIMENS / f"{name}.jsonl")
     verdict = Linearizable().check(from_history(imported.history, **imported.facts))
@@ -64,6 +72,13 @@ def test_a_stale_read_is_explained_with_processes_nodes_values_and_times():
 def test_a_phantom_is_explained_with_the_time_in_the_run():
     assert explanation("phantom-value") == (
         "process 4's read of key 3 on n2 returned 5 at 0.200 s, but nobody ever wrote 5"
+    )
+
+
+def test_a_broken_chain_tells_how_an_operation_of_unknown_outcome_is_known_to_have_happened():
+    assert explanation("broken-cas-chain.unknown-cas").endswith(
+        "(process 2's compare-and-set from 1 to 2 to key 3 on n3 took effect, as process 3's "
+        "compare-and-set from 2 to 3 to key 3 on n4 shows)"
     )
 
 
