@@ -92,10 +92,16 @@ def _ms(delta: int, timed: Zones) -> float:
     return delta * timed.unit_ns / 1e6
 
 
+def _units(delta_ms: float, timed: Zones) -> int:
+    """Give the largest delta whose figure is within a bound: what was measured is allowed."""
+    floor = int(delta_ms * 1e6 // timed.unit_ns)  # 0.001022 * 1e6 is less than 1022
+    return floor + 1 if _ms(floor + 1, timed) <= delta_ms else floor
+
+
 def _judge_delta(case: Case, timed: Zones | None, delta_ms: float, found: Found) -> list[str]:
     if timed is None:
         return ["the history has no times, so that nothing is known of delta"]
-    pair = conflict(timed, int(delta_ms * 1e6 // timed.unit_ns))
+    pair = conflict(timed, _units(delta_ms, timed))
     if pair is not None:
         found.add([_told_delta(case, timed, delta_ms, pair)])
     return []

@@ -80,6 +80,18 @@ def test_staleness_judges_by_the_bounds_that_are_given():
     assert "even if every read began 0.018 ms earlier" in verdict.anomalies[0].explanation
 
 
+@pytest.mark.parametrize("late_ns", [1022, 1023, 999_999_999_999_997])
+def test_a_bound_of_what_was_measured_is_kept(late_ns):
+    old, new, read = sessions("w x 1, w x 2, r x 1")
+    old = replace(old, start_ns=1, end_ns=2)
+    new = replace(new, start_ns=3, end_ns=4)
+    history = History.of([old, new, replace(read, start_ns=4 + late_ns, end_ns=5 + late_ns)])
+    measured = check(Staleness(), history).stats["delta_ms"]
+    assert measured == late_ns / 1e6
+    assert check(Staleness(delta_ms=measured), history).valid
+    assert not check(Staleness(delta_ms=(late_ns - 1) / 1e6), history).valid
+
+
 def test_without_times_nothing_is_known_of_delta():
     bare = History.of(replace(o, start_ns=0, end_ns=None) for o in sessions("w x 1, r x 1"))
     verdict = check(Staleness(delta_ms=5), bare)
