@@ -59,21 +59,18 @@ def read_parquet(path: Path) -> tuple[History, Mapping[str, Value]]:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     try:
-        with _require_file(path).open("rb") as raw:
-            file = pq.ParquetFile(raw)
-            _require_small(file, path)
-            schema = file.schema_arrow
-            _require_once(schema.names, path)
-            names = [name for name in History.__slots__ if name in schema.names]
-            texts = [n for n in names if pa.types.is_string(schema.field(n).type)]
-            raw.seek(0)
-            # Without threads of Arrow's own: a command that ended soon after reading was once
-            # aborted by one that had not ended yet.
-            table = pq.read_table(
-                raw, columns=names, read_dictionary=texts, use_threads=False, pre_buffer=False
-            )
-            table.validate(full=True)  # a damaged file may point beside its own dictionaries
-            facts = _facts(schema.metadata or {}, path)
+        # Out of memory: to read a file Arrow starts a thread of its own, and a command that ended
+        # soon afterwards was once aborted by one that had not ended yet.
+        packed = pa.BufferReader(_require_file(path).read_bytes())
+        file = pq.ParquetFile(packed)
+        _require_small(file, path)
+        schema = file.schema_arrow
+        _require_once(schema.names, path)
+        names = [name for name in History.__slots__ if name in schema.names]
+        texts = [n for n in names if pa.types.is_string(schema.field(n).type)]
+        table = pq.ParquetFile(packed, read_dictionary=texts).read(names, use_threads=False)
+        table.validate(full=True)  # a damaged file may point beside its own dictionaries
+        facts = _facts(schema.metadata or {}, path)
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror or quoted(str(error), 120)}"
         raise UsageError(message) from error

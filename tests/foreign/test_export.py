@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pyarrow as pa
@@ -294,3 +296,25 @@ def test_damage_is_read_or_refused_in_one_line(tmp_path_factory, edits):
     except UsageError as error:
         assert str(path) in str(error)  # noqa: PT017 - or it was read
         assert str(error).isprintable()  # noqa: PT017
+
+
+READS_PARQUET = """
+import os, sys
+from pathlib import Path
+import pyarrow.parquet
+from splitbrain.foreign import read_history
+before = len(os.listdir("/proc/self/task"))
+read_history(Path(sys.argv[1]))
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+def test_reading_parquet_starts_no_thread_that_could_abort_the_command_as_it_ends(tmp_path):
+    path = tmp_path / "h.parquet"
+    row = Operation(
+        process=0, session=0, f="read", outcome=Outcome.OK, invoke_index=0, complete_index=1
+    )
+    write_history(History.of([row]), path, {})
+    program = [sys.executable, "-c", READS_PARQUET, str(path)]
+    done = subprocess.run(program, check=True, capture_output=True, text=True)
+    assert done.stdout == "0\n"
