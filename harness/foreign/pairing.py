@@ -11,7 +11,7 @@ from typing import NoReturn
 from splitbrain.core.errors import MalformedHistoryError
 from splitbrain.core.history import History
 from splitbrain.core.operation import Operation, Outcome
-from splitbrain.core.quoted import quoted
+from splitbrain.core.quoted import quoted, quoted_value
 from splitbrain.core.value import Value, same
 from splitbrain.foreign.event import Event, EventType
 from splitbrain.foreign.tuples import untupled
@@ -129,6 +129,13 @@ class Pairing:
             self._refuse(
                 f"process {event.process} completes {quoted(event.f)}, but it has invoked "
                 f"{quoted(invoked.event.f)} (line {invoked.event.line})",
+                event,
+            )
+        if event.key is not None and not same(event.key, invoked.event.key):
+            self._refuse(
+                f"process {event.process} completes {quoted(event.f)} of key "
+                f"{quoted_value(event.key)}, but it has invoked that of key "
+                f"{quoted_value(invoked.event.key)} (line {invoked.event.line})",
                 event,
             )
         if event.type is EventType.OK and self._function(event.f) == "read" and not event.is_told:

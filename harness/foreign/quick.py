@@ -120,6 +120,10 @@ class _Quick:
         ends = np.flatnonzero(~invokes)
         if (self._f[order][ends] != self._f[order][ends - 1]).any():
             raise _SurpriseError
+        if self._table.key:
+            keys = _objects(self._table.key)
+            if not all(map(_is_of_key, keys[order[ends]], keys[order[ends - 1]])):
+                raise _SurpriseError
         done_of = np.full(len(order), -1, np.int64)
         done_of[order[ends - 1]] = order[ends]
         begun = np.flatnonzero(self._type == 0)
@@ -283,6 +287,11 @@ def _alike(left: Value, right: Value) -> bool:
     if left == right and kind is list and set(map(type, left)) == set(map(type, right)) == {int}:  # type: ignore[arg-type]
         return True
     return same(left, right)
+
+
+def _is_of_key(told: Value, key: Value) -> bool:
+    """Tell whether an operation ended on its key; its end need not name it."""
+    return told is None or _alike(told, key)
 
 
 def _is_pair_of_key(item: Value) -> bool:

@@ -20,6 +20,18 @@ CASES = {
     "no invocation": ("h.jsonl", INVOKE + OK + OK, 3, "it has invoked nothing"),
     "still open": ("h.jsonl", INVOKE + INVOKE, 2, "its read of line 1 is still open"),
     "another f": ("h.jsonl", INVOKE + OK.replace("read", "write"), 2, "invoked read (line 1)"),
+    "another key": (
+        "h.jsonl",
+        INVOKE.replace("}", ',"key":1}') + OK.replace("}", ',"key":true}'),
+        2,
+        "completes read of key true, but it has invoked that of key 1 (line 1)",
+    ),
+    "EDN another key": (
+        "h.edn",
+        EDN_INVOKE + "{:process 0, :type :ok, :f :read, :value 1, :key :x}",
+        2,
+        'completes read of key ":x", but it has invoked that of key null (line 1)',
+    ),
     "torn": ("h.jsonl", INVOKE + OK[:20] + "\n", 2, "this is no JSON"),
     "not a number": ("h.jsonl", INVOKE + '{"process":NaN}\n', 2, "this is no JSON"),
     "overflow": ("h.jsonl", INVOKE + OK.replace("1", "1e999"), 2, "this is no JSON"),
