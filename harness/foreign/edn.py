@@ -10,7 +10,7 @@ lists, keys of maps texts. Decimals and ratios become texts, since no JSON numbe
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -36,6 +36,14 @@ _WRAPPED_LINE = re.compile(r"^[\s,]*(\{[^;]*\})[\s,]*$")
 _TOKENS = re.compile(r'"|;|\\.|[\[({]|[\])}]')
 _STRING_END = re.compile(r'(?:[^"\\]|\\.)*"', re.DOTALL)
 _OPERATION_TAG = re.compile(r"#[\w./-]*(?:history|core|knossos\.op)[\w./-]*\s*(?=\{)")
+_TUPLE_TAGS = (
+    "jepsen.independent/tuple",
+    "independent/tuple",
+    "jepsen.independent.Tuple",
+    "clojure.lang.MapEntry",
+)
+"""Tags of a pair of key and value, which Jepsen mostly writes as a bare vector."""
+
 _UNKNOWN_TAG = re.compile(r"Don't know how to handle tag ImmutableDict\((.*)\)$")
 _CLOSING = {"[": "]", "(": ")"}
 _CONSTANTS: Mapping[str, Value] = {"nil": None, "true": True, "false": False}
@@ -130,18 +138,28 @@ def plain(text: str) -> Value:
 def _general(text: str, path: Path, line: int) -> Value:
     import edn_format  # noqa: PLC0415 - slow to import, and plain histories do not need it
 
+    for tag in _TUPLE_TAGS:
+        edn_format.add_tag(tag, _pair)
     try:
         return _as_value(edn_format.loads(text))
     except (MemoryError, KeyboardInterrupt):
         raise
     except Exception as error:
         # The parser raises whatever its tables lead to: syntax errors, unknown tags, big numbers.
-        tag = _UNKNOWN_TAG.match(str(error))
+        unknown = _UNKNOWN_TAG.match(str(error))
         reason = quoted(str(error), _REASON_SHOWN) or type(error).__name__
         message = f"this is no EDN that can be read: {reason}"
-        if tag:
-            message = f"what the tag #{quoted(tag[1])} means is not known"
+        if unknown:
+            message = f"what the tag #{quoted(unknown[1])} means is not known"
         raise MalformedHistoryError(message, path=path, line=line) from error
+
+
+def _pair(item: Any) -> Any:  # noqa: ANN401 - the library has no types
+    """Take a pair of key and value as the bare vector that it is."""
+    if not isinstance(item, Sequence) or len(item) != 2:
+        message = "a tuple of key and value is a vector of two"
+        raise ValueError(message)
+    return item
 
 
 def _as_value(item: Any) -> Value:  # noqa: ANN401 - the library has no types

@@ -298,3 +298,33 @@ def test_a_compare_and_set_that_failed_by_a_time_out_saw_nothing(file):
     )
     found = read_history(file("x.log", text)).history[0]
     assert (found.outcome, found.error) == (Outcome.FAIL, ":timed-out")
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "#jepsen.independent/tuple ",
+        "#independent/tuple ",
+        "#jepsen.independent.Tuple",
+        "#clojure.lang.MapEntry ",
+    ],
+)
+def test_tuples_of_key_and_value_may_carry_their_tag(file, tag):
+    imported = read_history(
+        file(
+            "h.edn",
+            f"{{:process 0, :type :invoke, :f :write, :value {tag}[:x 1]}}\n"
+            f"{{:process 0, :type :ok, :f :write, :value {tag}[:x 1]}}\n"
+            f"{{:process 1, :type :invoke, :f :read, :value {tag}[:x nil]}}\n"
+            f"{{:process 1, :type :ok, :f :read, :value {tag}[:x [1 2]]}}\n",
+        )
+    )
+    write, read = imported.history
+    assert (write.key, write.argument) == (":x", 1)
+    assert (read.key, read.argument, read.result) == (":x", None, [1, 2])
+
+
+def test_a_tagged_tuple_is_a_pair(file):
+    path = file("h.edn", "{:process 0, :type :invoke, :f :read, :value #independent/tuple [1]}")
+    with pytest.raises(MalformedHistoryError, match=r"h\.edn:1: .*is a vector of two"):
+        read_history(path)
