@@ -22,11 +22,22 @@ from splitbrain.contract import require_checker
 from splitbrain.core.cluster import Cluster
 from splitbrain.core.errors import ContractError, HarnessError, StoreError, UsageError
 from splitbrain.core.evidence import Evidence
-from splitbrain.core.fault import Fault, Nemesis, Resolved, Schedule, Shape, View, by_kind
+from splitbrain.core.fault import (
+    Fault,
+    KnowsParams,
+    Nemesis,
+    Resolved,
+    Schedule,
+    Shape,
+    Start,
+    View,
+    When,
+    by_kind,
+)
 from splitbrain.core.randomness import Keyed
 from splitbrain.core.run import LIMITS, Monitor, Plan, RunResult
 from splitbrain.core.simulated import World, require_simulated
-from splitbrain.core.system import JudgedBy, Primaries, System, spoken
+from splitbrain.core.system import JudgedBy, Primaries, System, Traces, spoken
 from splitbrain.core.value import Value, require_value
 from splitbrain.core.verdict import Checker, Status, Verdict, unknown, worst
 from splitbrain.core.workload import Load, Workload
@@ -276,6 +287,9 @@ def _try_schedule(
     nodes = _load(plan, system).nodes
     if plan.resolved is not None:
         _require_nodes(plan.resolved, nodes)
+        for item in plan.resolved:
+            with _told_of(item.fault):
+                _require_start(item.fault.start, system, nodes)
         return
     primaries = nodes[:1] if isinstance(system, Primaries) else ()
     interval = {} if plan.interval_s is None else {"interval_s": plan.interval_s}
@@ -284,12 +298,52 @@ def _try_schedule(
     drawn = () if plan.schedule is not None else draw(shape, list(nemeses.values()))
     for fault in plan.schedule or drawn:
         view = View(nodes=nodes, primaries=primaries, rng=Keyed.of(plan.seed, fault.id))
-        with _foreign(f"the fault {fault.id!r}"), contextlib.suppress(_NoMeaningYet):
-            _resolve(nemeses[fault.kind], fault, view)
+        nemesis = nemeses[fault.kind]
+        with _foreign(f"the fault {fault.id!r}"), _told_of(fault):
+            _require_start(fault.start, system, nodes)
+            _require_params(nemesis, fault)
+            with contextlib.suppress(_NoMeaningYet):
+                _resolve(nemesis, fault, view)
 
 
 class _NoMeaningYet(Exception):  # noqa: N818 - nothing is wrong
     """A target that only a run can resolve."""
+
+
+@contextlib.contextmanager
+def _told_of(fault: Fault) -> Iterator[None]:
+    """Name the fault that cannot be used, unless it is named already."""
+    try:
+        yield
+    except ContractError:
+        raise
+    except UsageError as error:
+        if repr(fault.id) in str(error):
+            raise
+        message = f"the fault {fault.id!r}: {error}"
+        raise UsageError(message) from error
+
+
+def _require_start(start: Start, system: System, nodes: Sequence[str]) -> None:
+    if not isinstance(start, When):
+        return
+    condition = start.condition
+    if condition.node is not None and condition.node not in nodes:
+        message = f"start: there is no node {condition.node!r}; there are {', '.join(nodes)}"
+        raise UsageError(message)
+    if condition.source == "trace" and not isinstance(system, Traces):
+        message = f"start: the system {system.name!r} writes no traces to wait for"
+        raise UsageError(message)
+
+
+def _require_params(nemesis: Nemesis, fault: Fault) -> None:
+    if not isinstance(nemesis, KnowsParams):
+        return
+    strange = sorted(set(fault.params) - nemesis.params)
+    if strange:
+        known = ", ".join(sorted(nemesis.params)) or "none"
+        message = f"params: there is no {strange[0]!r} of {fault.kind}; there are {known}"
+        raise UsageError(message)
 
 
 def _resolve(nemesis: Nemesis, fault: Fault, view: View) -> None:

@@ -39,6 +39,7 @@ class Clock:
     """Bends the wall clocks of daemons; see the module for the shapes."""
 
     kind = "clock"
+    params = frozenset({"shape", "offset_s", "period_s", "rate_ppb"})
 
     def unavailable(self, bed: Bed) -> str | None:
         """Say why this bed's clocks cannot be bent."""

@@ -15,6 +15,7 @@ from splitbrain.core.fault import (
     At,
     Fault,
     Injection,
+    KnowsParams,
     Nemesis,
     Resolved,
     Shape,
@@ -73,6 +74,8 @@ class _Completed:
         self._simple = simple
         self._optional = cast("_Optional", simple)
         self.kind = kind
+        if isinstance(simple, KnowsParams):
+            self.params = simple.params
 
     def unavailable(self, bed: Bed) -> str | None:
         """Ask the nemesis; it can work everywhere if it does not say."""

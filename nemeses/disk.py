@@ -41,6 +41,7 @@ class Disk:
     """Troubles disks; see the module for the shapes."""
 
     kind = "disk"
+    params = frozenset({"shape", "slow_ms", "error"})
 
     def unavailable(self, bed: Bed) -> str | None:
         """Say why this bed's disks cannot be troubled."""
@@ -113,6 +114,7 @@ class Damage:
     """Damages data for good; see the module for the shapes."""
 
     kind = "damage"
+    params = frozenset({"shape", *_COUNTS, "files", "daemon", "wait_s", "restart"})
 
     def unavailable(self, bed: Bed) -> str | None:
         """Say why this bed's data cannot be damaged."""

@@ -25,6 +25,7 @@ class Reboot(NodeFault):
     """Restarts machines, with all that runs on them."""
 
     kind = "reboot"
+    params: frozenset[str] = frozenset()
 
     def unavailable(self, bed: Bed) -> str | None:
         """Say why this bed's machines cannot be restarted."""
@@ -47,6 +48,7 @@ class Power(NodeFault):
     """Cuts the power of machines; see the module for what that takes."""
 
     kind = "power"
+    params: frozenset[str] = frozenset()
 
     def unavailable(self, bed: Bed) -> str | None:
         """Say why a power cut is not to be had here, or would prove nothing."""

@@ -29,6 +29,7 @@ class Membership(NodeFault):
     """Removes members and adds them again."""
 
     kind = "membership"
+    params = frozenset({"wish"})
 
     def __init__(self) -> None:
         self._out: dict[str, frozenset[str]] = {}

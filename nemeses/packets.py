@@ -50,6 +50,7 @@ class Packets:
     """Troubles packets between nodes; see the module for the shapes."""
 
     kind = "packets"
+    params = frozenset({"shape", "direction", "peers", "distribution", *_NUMBERS})
 
     def unavailable(self, bed: Bed) -> str | None:
         """Say why this bed's packets cannot be disturbed."""

@@ -36,6 +36,7 @@ class Partition:
     """Cuts the network between nodes; see the module for the shapes."""
 
     kind = "partition"
+    params = frozenset({"shape", "direction", "grudge"})
 
     def unavailable(self, bed: Bed) -> str | None:
         """Say why this bed's network cannot be cut."""

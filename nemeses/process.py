@@ -23,6 +23,8 @@ DOWN_S, UP_S = 0.2, 0.8
 class _DaemonFault(NodeFault):
     """A fault of one daemon of each node, or of all daemons."""
 
+    params = frozenset({"daemon"})
+
     def resolve(self, fault: Fault, view: View) -> Resolved:
         """Decide which nodes it hits.
 
@@ -130,6 +132,7 @@ class Restart(_DaemonFault):
     """Kills daemons and starts them, again and again, for as long as the fault lasts."""
 
     kind = "restart"
+    params = frozenset({"daemon", "down_s", "up_s"})
 
     def __init__(self) -> None:
         self._loops: dict[str, _Loop] = {}

@@ -27,6 +27,7 @@ class Stress:
     """Loads hosts; see the module for the parameters."""
 
     kind = "stress"
+    params = frozenset(_LIMITS)
 
     def unavailable(self, bed: Bed) -> str | None:
         """Say why this bed's hosts cannot be loaded."""

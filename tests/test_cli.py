@@ -175,6 +175,42 @@ def test_a_schedule_with_a_mistake_is_named_with_its_fault_and_field(tmp_path: P
     assert "s.json: fault 'a' of the schedule, start: 'at_s' must be a number" in done.stderr
 
 
+_TRACED = {"source": "trace", "match": {"event": "lead"}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"target": "n9"}, "'n9' is no target"),
+        ({"target": ["n9"]}, "there is no node 'n9'"),
+        ({"params": {"deamon": "node"}}, "params: there is no 'deamon' of kill; there are daemon"),
+        (
+            {"kind": "reboot", "params": {"s": 1}},
+            "params: there is no 's' of reboot; there are none",
+        ),
+        ({"kind": "partition", "params": {"shape": "third"}}, "'third' is no shape"),
+        ({"kind": "clock", "params": {"offset": 1}}, "params: there is no 'offset' of clock"),
+        ({"start": {"when": {**_TRACED, "node": "n9"}, "within_s": 1}}, "there is no node 'n9'"),
+        (
+            {"start": {"when": {**_TRACED, "match": {"term": {"at_least": "2"}}}, "within_s": 1}},
+            "match: 'term' asks for {\"at_least\": NUMBER} alone",
+        ),
+    ],
+)
+def test_a_fault_that_cannot_be_used_is_named_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], fields: dict[str, object], said: str
+) -> None:
+    fault = {"id": "upset", "kind": "kill", "start": {"at_s": 0.1}, **fields}
+    file, store = tmp_path / "s.json", tmp_path / "store"
+    file.write_text(json.dumps({"version": 1, "faults": [fault]}))
+    arguments = ["run", "--cluster", "sim", "--schedule", str(file), "--store", str(store)]
+    assert cli.run_command([*arguments, "--time-limit", "0.2"]) == exit_code.BAD_USAGE
+    line = capsys.readouterr().err
+    assert said in line
+    assert "fault 'upset'" in line
+    assert not store.exists()
+
+
 @pytest.mark.parametrize(
     ("redirection", "code"),
     [

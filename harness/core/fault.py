@@ -206,7 +206,12 @@ def _condition_from(fields: _Fields) -> Condition:
     if type(count) is not int or count < 1:
         fields.refuse("count", "a whole number of 1 or more")
     node = fields.text("node") if fields.item.get("node") is not None else None
-    return Condition(source, fields.mapping("match"), node, count)
+    match = fields.mapping("match")
+    for name, wanted in match.items():
+        if isinstance(wanted, dict) and "at_least" in wanted and not _is_bound(wanted):
+            message = f'{fields.place}, match: {name!r} asks for {{"at_least": NUMBER}} alone'
+            raise UsageError(message)
+    return Condition(source, match, node, count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,11 +249,14 @@ class _Fields:
         return value
 
 
+def _is_bound(wanted: Mapping[str, Value]) -> bool:
+    """Tell whether this asks for a number of so much or more."""
+    return set(wanted) == {"at_least"} and isinstance(wanted["at_least"], (int, float))
+
+
 def _matches(found: Value, wanted: Value) -> bool:
-    if isinstance(wanted, dict) and set(wanted) == {"at_least"}:
-        least = wanted["at_least"]
-        numbers = isinstance(found, (int, float)) and isinstance(least, (int, float))
-        return numbers and found >= least  # type: ignore[operator]
+    if isinstance(wanted, dict) and _is_bound(wanted):
+        return isinstance(found, (int, float)) and found >= wanted["at_least"]  # type: ignore[operator]
     return same(found, wanted)
 
 
@@ -374,6 +382,15 @@ class Preparing(Protocol):
 
     def prepare(self, bed: Bed) -> None:
         """Get ready; called once, where the nemesis is available."""
+
+
+@runtime_checkable
+class KnowsParams(Protocol):
+    """A nemesis that tells which parameters its faults may have: a misspelt one is found then."""
+
+    @property
+    def params(self) -> frozenset[str]:
+        """The names of the parameters."""
 
 
 NemesisFactory = Callable[[], Nemesis]

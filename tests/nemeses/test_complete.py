@@ -4,7 +4,7 @@ import pytest
 
 from splitbrain.core.cluster import Bed
 from splitbrain.core.errors import ContractError
-from splitbrain.core.fault import At, Fault, Injection, Resolved, Shape, View
+from splitbrain.core.fault import At, Fault, Injection, KnowsParams, Resolved, Shape, View
 from splitbrain.core.randomness import Keyed
 from splitbrain.nemeses.complete import complete
 from splitbrain.nemeses.draw import draw_schedule
@@ -37,6 +37,7 @@ def test_a_whole_nemesis_is_left_alone():
 def test_a_simple_one_gets_all_it_lacks(thing):
     nemesis = complete(thing, "plugins/dns.py:Dns")
     assert nemesis.kind == "Dns"
+    assert not isinstance(nemesis, KnowsParams)
     assert nemesis.unavailable(BED) is None
     schedule = draw_schedule([nemesis], 7, Shape(nodes=NODES, time_limit_s=30.0))
     assert schedule.kinds == ("Dns",)
@@ -52,6 +53,7 @@ def test_a_simple_one_gets_all_it_lacks(thing):
 def test_what_it_has_is_used():
     class Fancy(Dns):
         kind = "fancy"
+        params = frozenset({"zone"})
 
         def unavailable(self, bed):
             return "not today"
@@ -71,6 +73,7 @@ def test_what_it_has_is_used():
     del Fancy.draw
     nemesis = complete(fancy, "x:Fancy")
     assert nemesis.kind == "fancy"
+    assert nemesis.params == {"zone"}
     assert nemesis.unavailable(BED) == "not today"
     fault = nemesis.draw(Keyed.of(1), Shape(nodes=NODES, time_limit_s=30.0))[0]
     resolved = nemesis.resolve(fault, View(nodes=NODES, primaries=(), rng=Keyed.of(1)))
