@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+import numpy as np
+
 from splitbrain.core.errors import MalformedHistoryError
 from splitbrain.core.operation import Operation, Outcome
 from splitbrain.core.quoted import quoted
@@ -49,6 +51,7 @@ class _Column:
         found: list[object] = items.tolist()
         if type(items.dtype).__name__ == "StringDtype":  # its gaps are NaN
             found = [item if isinstance(item, str) else None for item in found]
+        found = [item.item() if isinstance(item, np.generic) else item for item in found]
         self._items: Sequence[object] = found
         # A column of floats has lost its integers already: 2**53 + 1 is 2**53 in it.
         self._is_float = items.dtype.kind == "f"

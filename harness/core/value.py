@@ -26,7 +26,8 @@ DEPTH_LIMIT = 64
 def require_value(value: object, *, depth: int = 0) -> Value:
     """Return `value` if it is a JSON value that survives being written and read back.
 
-    Tuples become lists.
+    Tuples become lists, and instances of subclasses (those of enumerations, numpy.float64) what
+    they are at heart.
 
     Raises: ValueError for NaN, infinities, other types, keys that are no strings, and nesting
     deeper than `DEPTH_LIMIT`.
@@ -40,13 +41,15 @@ def require_value(value: object, *, depth: int = 0) -> Value:
         if not math.isfinite(value):
             message = f"{value} is not a JSON number"
             raise ValueError(message)
-        return value
+        return float(value)
     if isinstance(value, (list, tuple)):
         return [require_value(item, depth=depth + 1) for item in value]
     if isinstance(value, Mapping):
         return _require_object(value, depth)
-    if isinstance(value, (bool, int, str)):
-        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, str):
+        return str.__str__(value)  # str() of an enumeration's member may be its name
     message = f"{type(value).__name__} is not {type_names}"
     raise ValueError(message)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import math
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from splitbrain.core.operation import Outcome
 from splitbrain.core.value import (
     DEPTH_LIMIT,
     Value,
@@ -86,6 +89,27 @@ def test_nan_and_infinity_are_no_values(bad: object):
 def test_other_types_are_no_values(bad: object):
     with pytest.raises(ValueError, match="is not null, a boolean"):
         require_value(bad)
+
+
+class Colour(str, enum.Enum):  # noqa: UP042 - whose str() is not its value
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (np.float64(0.1), 0.1),
+        (np.str_("x"), "x"),
+        (Outcome.OK, "ok"),
+        (Colour.RED, "red"),
+        (enum.IntEnum("Level", ["LOW"])(1), 1),
+        ([np.float64(1)], [1.0]),
+    ],
+)
+def test_instances_of_subclasses_become_what_they_are_at_heart(value, plain):
+    found = require_value(value)
+    assert type(found) is type(plain)
+    assert canonical(found) == canonical(plain)
 
 
 def test_keys_of_objects_are_strings():
