@@ -67,12 +67,13 @@ def check_path(path: Path, question: Question) -> RunResult:
 def judge(evidence: Evidence | History, checker: str, **parameters: Value) -> Verdict:
     """Judge a history, or other evidence, by one checker: a name, or file.py:Name.
 
-    A bare history is taken as a foreign one is: every key held null before the first operation.
+    A bare history is taken as a foreign one is: every key held null before the first operation. One
+    without any operation leaves nothing to judge, and is unknown.
 
     Raises: UsageError for a checker or a parameter that there is not.
     """
     if isinstance(evidence, History):
-        evidence = from_history(evidence, initial=None, minimum_ok=0)
+        evidence = from_history(evidence, initial=None, minimum_ok=0 if len(evidence) else 1)
     built = catalog.checker(checker, parameters)
     (verdict,) = judge_all([built], evidence).values()
     return verdict

@@ -113,3 +113,33 @@ def test_every_checker_judges_a_bare_history():
     assert splitbrain.judge(history, "ring").reasons
     with pytest.raises(UsageError, match="there is no checker 'nothing'"):
         splitbrain.judge(history, "nothing")
+
+
+def test_a_history_without_operations_leaves_nothing_to_judge():
+    from splitbrain import catalog
+
+    for name in catalog.names("checker"):
+        assert splitbrain.judge(History.of([]), name).status is splitbrain.Status.UNKNOWN, name
+
+
+@pytest.mark.parametrize(
+    ("items", "plain"),
+    [
+        ([np.int64(2**53 + 1), np.bool_(True), None], [2**53 + 1, True, None]),
+        ([np.float64(0.5), np.str_("x"), np.uint8(7)], [0.5, "x", 7]),
+    ],
+)
+def test_scalars_of_numpy_are_what_they_hold(items, plain):
+    frame = pd.DataFrame(
+        {
+            "process": pd.Series([np.int32(0), np.int32(1), np.int32(2)], dtype=object),
+            "f": "write",
+            "argument": pd.Series(items, dtype=object),
+            "outcome": "ok",
+            "invoke_index": [0, 2, 4],
+            "complete_index": [1, 3, 5],
+        }
+    )
+    history = History.from_frame(frame)
+    assert [(type(o.argument), o.argument) for o in history] == [(type(v), v) for v in plain]
+    assert [o.process for o in history] == [0, 1, 2]
