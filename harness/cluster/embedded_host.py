@@ -52,7 +52,6 @@ MaxStartups 200:30:400
 LoginGraceTime 20
 PrintMotd no
 PrintLastLog no
-Subsystem sftp internal-sftp
 """
 
 _REBOOT_SHIM = """#!/bin/sh

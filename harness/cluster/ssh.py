@@ -11,7 +11,6 @@ import logging
 import posixpath
 import shlex
 import socket
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,13 +44,14 @@ CHANNELS = 8  # sshd allows 10 sessions a connection unless told otherwise
 _READ_BYTES = 1 << 20
 _SEND_INLINE_BYTES = 4096
 _PIECE_BYTES = 1 << 18
-_SFTP_CHUNK_BYTES = 32 * 1024
-_SFTP_BATCH = 32
 
-# Arguments: file, offset, limit. For files that only root may read; the statuses are our own.
+# Arguments: file, offset, limit. The statuses are our own, and the last is that of `tail`, which is
+# cut short (141) once `head` has enough.
 _GET_SCRIPT = """[ -e "$1" ] || exit 74
 { [ -f "$1" ] && [ ! -L "$1" ]; } || exit 75
-tail -c "+$(($2 + 1))" -- "$1" | head -c "$3"
+exec 4>&1
+read=$({ { tail -c "+$(($2 + 1))" -- "$1"; echo $? >&3; } | head -c "$3" >&4; } 3>&1)
+[ "$read" -eq 0 ] || [ "$read" -eq 141 ]
 """
 _GET_REFUSALS = {74: "there is no such file", 75: "it is not a regular file"}
 
@@ -172,41 +172,21 @@ class SshHost:
         try:
             self.run(argv, stdin=data, timeout_s=PUT_TIMEOUT_S)
         except RemoteError as error:
-            reason = None if error.exit_status is not None else str(error).rsplit(": ", 1)[-1]
-            raise RemoteError(
-                self.node,
-                ("put", path),
-                exit_status=error.exit_status,
-                stderr=error.stderr,
-                reason=reason,
-            ) from error
+            raise error.told_of(("put", path)) from error
 
     def get(self, path: str, *, limit_bytes: int = 64 * 1024 * 1024, offset: int = 0) -> bytes:
         """Read a regular file from `offset`, at most `limit_bytes` of it.
 
         Links, devices and pipes are refused.
 
-        Raises: RemoteError when there is no such file.
+        Raises: RemoteError when there is no such file, or it cannot be read.
         """
         call = self._call(("get", path), GET_TIMEOUT_S)
-        if self._sudo is not None:
-            return self._get_as_root(path, call, offset=offset, limit_bytes=limit_bytes)
-        with self._channel(call) as channel:
-            _request(channel, "subsystem", "sftp")
-            try:
-                with paramiko.SFTPClient(channel) as client:
-                    return _read(client, path, call, offset=offset, limit_bytes=limit_bytes)
-            except FileNotFoundError as error:
-                reason = "there is no such file"
-                raise call.failed(reason) from error
-            except TimeoutError as error:
-                raise call.late() from error
-            except (OSError, EOFError, paramiko.SSHException) as error:
-                raise call.failed(_text(error)) from error
-
-    def _get_as_root(self, path: str, call: _Call, *, offset: int, limit_bytes: int) -> bytes:
         argv = ("sh", "-c", _GET_SCRIPT, "get", path, str(offset), str(limit_bytes))
-        done = self.run(argv, timeout_s=call.timeout_s, check=False)
+        try:
+            done = self.run(argv, timeout_s=call.timeout_s, check=False)
+        except RemoteError as error:
+            raise error.told_of(call.argv) from error
         if done.exit_status in _GET_REFUSALS:
             raise call.failed(_GET_REFUSALS[done.exit_status])
         if done.exit_status != 0:
@@ -672,42 +652,6 @@ def _request(channel: paramiko.Channel, kind: str, text: str) -> None:
     message.add_string(text)
     send = channel.get_transport()._send_user_message  # type: ignore[attr-defined]  # noqa: SLF001
     send(message)
-
-
-def _read(
-    client: paramiko.SFTPClient, path: str, call: _Call, *, offset: int, limit_bytes: int
-) -> bytes:
-    channel = client.get_channel()
-    assert channel is not None
-    channel.settimeout(max(0.01, call.remaining_s()))
-    _require_regular(client.lstat(path), call)
-    data = bytearray()
-    with client.open(path, "rb") as file:
-        about = file.stat()
-        _require_regular(about, call)
-        end = min(about.st_size or 0, offset + limit_bytes)
-        while offset + len(data) < end:
-            channel.settimeout(max(0.01, call.remaining_s()))
-            place = offset + len(data)
-            batch = _chunks(place, min(end, place + _SFTP_CHUNK_BYTES * _SFTP_BATCH))
-            got = b"".join(file.readv(batch))
-            if not got:
-                break
-            data += got
-            if call.remaining_s() <= 0:
-                raise call.late()
-    return bytes(data)
-
-
-def _chunks(start: int, end: int) -> list[tuple[int, int]]:
-    step = _SFTP_CHUNK_BYTES
-    return [(place, min(step, end - place)) for place in range(start, end, step)]
-
-
-def _require_regular(about: paramiko.SFTPAttributes, call: _Call) -> None:
-    if about.st_mode is None or not stat.S_ISREG(about.st_mode):
-        reason = "it is not a regular file"
-        raise call.failed(reason)
 
 
 def _text(error: BaseException) -> str:

@@ -70,6 +70,13 @@ class RemoteError(HarnessError):
         self.argv = tuple(argv)
         self.exit_status = exit_status
         self.stderr = stderr
+        self.reason = reason
+
+    def told_of(self, argv: Sequence[str]) -> RemoteError:
+        """Give the same failure as that of another command, of which this one was a part."""
+        return RemoteError(
+            self.node, argv, exit_status=self.exit_status, stderr=self.stderr, reason=self.reason
+        )
 
 
 def _shortened(argv: Sequence[str]) -> str:

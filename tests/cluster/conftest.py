@@ -79,7 +79,6 @@ PermitRootLogin prohibit-password
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 AllowTcpForwarding yes
-Subsystem sftp internal-sftp
 """
 _USERS = """set -e
 useradd -M -s /bin/sh free

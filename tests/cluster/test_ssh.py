@@ -198,6 +198,12 @@ def test_only_regular_files_are_read(host, path):
     assert host.run(["echo", "on"]).stdout == b"on\n"
 
 
+def test_a_file_that_cannot_be_read_is_no_empty_file(host):
+    with pytest.raises(RemoteError, match=r"^n1: get /proc/self/mem: .*error") as caught:
+        host.get("/proc/self/mem")
+    assert caught.value.exit_status == 1
+
+
 def test_a_file_that_is_not_there_is_named(host):
     with pytest.raises(RemoteError, match=r"^n1: get /var/tmp/absent: there is no such file$"):
         host.get("/var/tmp/absent")
