@@ -1,7 +1,8 @@
-"""Jepsen's own log lines, as in Porcupine's test data.
+"""Jepsen's own log lines, as in Porcupine's test data, in jepsen.log and in history.txt.
 
 `INFO  jepsen.util - PROCESS<TAB>:invoke|:ok|:fail|:info<TAB>:F<TAB>VALUE`, and perhaps a tab and an
-error; an outcome that is not known has `:timed-out` for its value.
+error; an outcome that is not known has `:timed-out` for its value. Later versions name time and
+thread (`TIME<TAB>INFO<TAB>[THREAD] jepsen.util: ...`); history.txt has the operations alone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from splitbrain.foreign.event import NEMESIS, Event, EventType, event_type, smal
 from splitbrain.foreign.lines import lines
 from splitbrain.foreign.table import EventTable
 
-OPERATION_LINE = re.compile(r"^INFO\s+jepsen\.util - (?P<rest>.*)$")
+OPERATION_LINE = re.compile(
+    r"^(?:(?:.*\s)?INFO\s+jepsen\.util - (?P<told>.*)"
+    r"|(?:(?:.*\s)?INFO\s+\[[^\]]*\] jepsen\.util: )?(?P<operation>(?:-?\d+|:\w+)\t.*))$"
+)
+"""In the later form jepsen.util tells of other things too: an operation begins with its process."""
 
 
 def jepsen_log_events(path: Path) -> Iterator[Event | None]:
@@ -28,7 +33,7 @@ def jepsen_log_events(path: Path) -> Iterator[Event | None]:
     for line, text in lines(path):
         match = OPERATION_LINE.match(text)
         if match:
-            yield _event(match["rest"], path, line)
+            yield _event(match["told"] or match["operation"] or "", path, line)
 
 
 def jepsen_log_table(path: Path) -> EventTable:

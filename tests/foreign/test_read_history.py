@@ -328,3 +328,44 @@ def test_a_tagged_tuple_is_a_pair(file):
     path = file("h.edn", "{:process 0, :type :invoke, :f :read, :value #independent/tuple [1]}")
     with pytest.raises(MalformedHistoryError, match=r"h\.edn:1: .*is a vector of two"):
         read_history(path)
+
+
+LOGGED = [
+    "0\t:invoke\t:write\t1",
+    "0\t:ok\t:write\t1",
+    ":nemesis\t:info\t:start\tnil",
+    "1\t:invoke\t:read\tnil",
+    "1\t:info\t:read\t:timed-out",
+    "2\t:invoke\t:read\tnil",
+    "2\t:ok\t:read\t1",
+]
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "INFO  jepsen.util - ",
+        "2015-01-05 12:00:00 INFO  jepsen.util - ",
+        "2024-01-05 12:00:00,123{GMT}\tINFO\t[jepsen worker 0] jepsen.util: ",
+        "INFO\t[jepsen worker 0] jepsen.util: ",
+        "",
+    ],
+    ids=["old", "old with time", "later", "console", "history.txt"],
+)
+@pytest.mark.parametrize("name", ["h.log", "history.txt"])
+def test_operations_in_the_logs_of_all_versions(file, name, prefix):
+    other = "2024-01-05 12:00:00,1{GMT}\tINFO\t[main] jepsen.util: reconnecting\n" if prefix else ""
+    imported = read_history(file(name, other + "".join(f"{prefix}{line}\n" for line in LOGGED)))
+    assert imported.format == "jepsen-log"
+    assert told(imported) == [
+        (0, "write", "ok", 1, None, True),
+        (1, "read", "info", None, None, True),
+        (2, "read", "ok", None, 1, True),
+    ]
+    assert "1 event of the nemesis left out" in imported.assumptions
+
+
+def test_a_torn_line_of_a_log_is_named(file):
+    path = file("history.txt", "\n".join(LOGGED)[:-3])
+    with pytest.raises(MalformedHistoryError, match=r"history\.txt:7: .*with tabs between them"):
+        read_history(path)
