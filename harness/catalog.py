@@ -429,7 +429,10 @@ def _find(role: str, name: str) -> object:
     found = load_installed(group, name)
     if found is None:
         known = ", ".join(sorted([*table, *installed_names(group)]))
-        message = f"there is no {role} {name!r}; there are {known}, or name one as file.py:Name"
+        packages = f", the packages {', '.join(PACKAGES)}" if role == "nemesis" else ""
+        message = (
+            f"there is no {role} {name!r}; there are {known}{packages}, or name one as file.py:Name"
+        )
         raise UsageError(message)
     return found
 

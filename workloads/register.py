@@ -179,7 +179,8 @@ def _parameters(load: Load) -> dict[str, int]:
     for name, value in load.params.items():
         least = 1 if name == "ops_per_key" else 0
         if name not in DEFAULTS:
-            message = f"the workload register has no parameter {name!r}; it has {sorted(DEFAULTS)}"
+            known = ", ".join(sorted(DEFAULTS))
+            message = f"the workload register has no parameter {name!r}; it has {known}"
             raise UsageError(message)
         if type(value) is not int or value < least:
             message = f"parameter {name} must be a whole number from {least} on, not {value!r}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,9 +33,11 @@ def known_keys(files: Sequence[Path], name: str, port: int) -> tuple[str, ...]:
 
 def advice_for_unknown(name: str, port: int, file: str, *, through: str | None) -> str:
     """Give the line that fetches a host's key and shows its fingerprint for comparison."""
-    scan = "ssh-keyscan -t ed25519" + (f" -p {port}" if port != 22 else "") + f" {name}"
-    scan = scan if through is None else f"ssh {through} {scan}"
-    return f"{scan} | tee -a {file} | ssh-keygen -lf -   # compare with what the host itself has"
+    scan = "ssh-keyscan -t ed25519" + (f" -p {port}" if port != 22 else "")
+    scan += f" {shlex.quote(name)}"
+    scan = scan if through is None else f"ssh {shlex.quote(through)} {shlex.quote(scan)}"
+    steps = (scan, f"tee -a {shlex.quote(file)}", "ssh-keygen -lf -")
+    return f"{' | '.join(steps)}   # compare with what the host itself has"
 
 
 def _read(file: Path) -> paramiko.HostKeys:

@@ -21,6 +21,7 @@ NAME_LIMIT = 20
 REASON_LIMIT = 400
 REASONS_SHOWN = 3
 FIGURES_SHOWN = 6
+LABEL_LIMIT = 32
 FIGURE_LIMIT = 24
 _UNITS = {"_s": " s", "_ms": " ms", "_hz": "/s"}
 
@@ -107,9 +108,7 @@ def _named_figure(name: str, value: Value, alphabet: Alphabet) -> str:
     """Write `recovered_in_s` of 0.8 as "recovered in 0.8 s"."""
     unit = next((unit for suffix, unit in _UNITS.items() if name.endswith(suffix)), "")
     words = name.rpartition("_")[0] if unit else name
-    return (
-        f"{alphabet.text(words.replace('_', ' '), FIGURE_LIMIT)} {_figure(value, alphabet)}{unit}"
-    )
+    return f"{alphabet.text(words.replace('_', ' '), LABEL_LIMIT)} {_figure(value, alphabet)}{unit}"
 
 
 def _figure(value: Value, alphabet: Alphabet) -> str:

@@ -27,6 +27,8 @@ from splitbrain.report.paper import paper
 CARDS_SHOWN = 4
 REASONS_SHOWN = 5
 REASON_LIMIT = 400
+FAILURE_LIMIT = 4000
+"""What went wrong in the harness names what mends it, of each host that lacks something."""
 LABEL_LIMIT = 60
 _BADGES = {Status.VALID: "white on green", Status.UNKNOWN: "black on yellow"}
 _BAD = "white on red"
@@ -100,7 +102,7 @@ class _Report:
         result, alphabet = self._result, self._alphabet
         if result.failure is not None:
             line = "" if result.refused else "the harness itself failed: "
-            line += alphabet.text(result.failure, REASON_LIMIT)
+            line += alphabet.text(result.failure, FAILURE_LIMIT)
             yield Indented(Text(line, style="bold red"))
         if result.interrupted:
             line = "interrupted: judged is what was journaled until then"

@@ -150,7 +150,9 @@ class Lifecycle:
     def _provision(self) -> None:
         self._phase("up")
         self._control.check()
-        self._monitor.message(f"bringing up {self._plan.node_count} {self._cluster.name} hosts")
+        count = self._plan.node_count
+        hosts = f"{count} {self._cluster.name} host{'' if count == 1 else 's'}"
+        self._monitor.message(f"bringing up {hosts}")
         self._cluster.up()
         self._control.check()
         self._phase("install")

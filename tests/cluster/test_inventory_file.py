@@ -6,6 +6,7 @@ import contextlib
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from splitbrain.catalog import cluster, node_count_of
 from splitbrain.cluster.inventory import Inventory
 from splitbrain.cluster.inventory_file import node_names, read_hosts
 from splitbrain.cluster.keys import KeyPair
+from splitbrain.cluster.known_hosts import advice_for_unknown
 from splitbrain.cluster.login import Login, UnknownHostError, read_key
 from splitbrain.core.errors import UsageError
 
@@ -335,3 +337,12 @@ def test_every_field_is_on_the_page(repository):
     text = (repository / "docs" / "inventory.md").read_text()
     known = {*inventory_file._NODE, *inventory_file._TOP}
     assert {name for name in known if f"`{name}`" not in text} == set()
+
+
+def test_the_line_that_fetches_a_key_runs_nothing_that_a_file_of_hosts_names() -> None:
+    line = advice_for_unknown("$(reboot)", 22, "/a b/known", through="x;reboot")
+    fetched, kept, _ = line.split(" | ")
+    *ssh, scan = shlex.split(fetched)
+    assert ssh == ["ssh", "x;reboot"]
+    assert scan == "ssh-keyscan -t ed25519 '$(reboot)'"
+    assert kept == "tee -a '/a b/known'"

@@ -18,7 +18,7 @@ from splitbrain.core.evidence import Evidence
 from splitbrain.core.history import History
 from splitbrain.core.journal import FaultEvent
 from splitbrain.core.run import RunResult
-from splitbrain.core.verdict import Anomaly, Status, invalid, unknown, valid
+from splitbrain.core.verdict import Anomaly, Status, figures, invalid, unknown, valid
 from splitbrain.report.console import show_result
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -199,6 +199,18 @@ def test_nothing_from_nodes_is_obeyed(samples, width, verbose):
         assert not set(text) & set("\x1b\x9b\x00\r\t\u202e\u2066\ud800")
         assert "[red]x[/red]" in text.replace("\n", "").replace(" ", "")
         assert text.count("\u0301") == 0 or "\u0301" * 3 not in text
+
+
+def test_the_figures_of_every_run_have_whole_names(samples):
+    verdicts = {"stats": figures(availability_during_faults=0.5, operations_late_replies=1)}
+    text = shown(samples, replace(samples.found_valid(), verdicts=verdicts), 120)
+    assert "availability during faults 0.5" in text
+
+
+def test_a_failure_that_names_every_host_is_not_cut(samples):
+    failure = "; ".join(f"n{number}: the program sshd is missing" for number in range(50))
+    text = shown(samples, replace(samples.failed(), failure=f"{failure}; see the doctor"))
+    assert "see the doctor" in " ".join(text.split())
 
 
 def test_markup_keeps_its_brackets_on_a_terminal(samples):
