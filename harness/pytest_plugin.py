@@ -1,8 +1,10 @@
 """The pytest fixture `splitbrain`: a run in a test, judged, with its reason when it fails.
 
-def test_raft(splitbrain):
-run = splitbrain.run(system="raft", nemeses=["partition", "kill"])
-assert run.valid, run.explanation
+Three lines make a test:
+
+    def test_raft(splitbrain):
+        run = splitbrain.run(system="raft", nemeses=["partition", "kill"])
+        assert run.valid, run.explanation
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from splitbrain.core.errors import HarnessError
+from splitbrain.core.fault import Schedule
 from splitbrain.core.run import Plan, RunResult
 from splitbrain.core.value import Value
 from splitbrain.core.verdict import Status, Verdict
@@ -91,9 +94,12 @@ class Runner:
         workload: str | None = None,
         nemeses: Sequence[str] | None = None,
         bug: str | None = None,
+        schedule: Schedule | Path | str | None = None,
         time_limit_s: float | None = None,
         nodes: int | None = None,
         concurrency: int | None = None,
+        rate_hz: float | None = None,
+        interval_s: float | None = None,
         checkers: Sequence[str] = (),
         options: Mapping[str, Value] | None = None,
         parameters: Mapping[str, Value] | None = None,
@@ -101,9 +107,13 @@ class Runner:
     ) -> Checked:
         """Carry out a run, and judge it; arguments as the options of `splitbrain run`.
 
+        schedule: a value, a file (docs/schedules.md) or a stored run; it brings the kinds of fault
+        that it needs.
+
         Raises: pytest's failure with one line when the harness itself failed.
         """
         from splitbrain.execute import plan_of  # noqa: PLC0415 - keeps pytest quick
+        from splitbrain.runtime.store import read_schedule  # noqa: PLC0415
 
         chosen = self.seed if seed is None else seed
         try:
@@ -115,7 +125,19 @@ class Runner:
                 seed=chosen,
                 cluster=self.cluster,
             )
-            plan = _with(plan, time_limit_s=time_limit_s, node_count=nodes, concurrency=concurrency)
+            plan = _with(
+                plan,
+                time_limit_s=time_limit_s,
+                node_count=nodes,
+                concurrency=concurrency,
+                rate_hz=rate_hz,
+                interval_s=interval_s,
+            )
+            if schedule is not None:
+                given = (
+                    schedule if isinstance(schedule, Schedule) else read_schedule(Path(schedule))
+                )
+                plan = replace(plan, schedule=given, nemeses=tuple(nemeses or ()))
             plan = replace(
                 plan,
                 checkers=tuple(checkers),
