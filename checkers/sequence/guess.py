@@ -12,21 +12,39 @@ from collections.abc import Iterator
 import numpy as np
 
 from splitbrain.checkers.freshness.spans import by_place
+from splitbrain.checkers.order.accesses import Accesses
 from splitbrain.checkers.order.cycles import Edges, knots, suspicious
 from splitbrain.checkers.order.overwritten import Overwriters
 from splitbrain.checkers.order.past import Past, hints
 from splitbrain.checkers.order.versions import versions
 from splitbrain.core.columns import Integers
 
+_NOWHERE = 2**62
+
 
 def guesses(past: Past, seen: Overwriters) -> Iterator[tuple[str, Integers]]:
     """Give orders (name, number of each entry), the most likely first."""
     accesses = past.accesses
-    known = versions(accesses)
-    if known.trusted[accesses.key[accesses.writes]].all():
-        yield "versions", known.rank
+    ranks = _by_versions(accesses)
+    if ranks is not None:
+        yield "versions", ranks
     yield "real time", by_place(accesses).visible
     yield "causal order", _settled(past, seen)
+
+
+def _by_versions(accesses: Accesses) -> Integers | None:
+    """Number the entries by versions; None when some write has none, and nothing that saw it has.
+
+    A write of unknown outcome was never answered, so that no version of it is known: it stands
+    directly before the first version at which it was seen.
+    """
+    rank = versions(accesses).rank * 2
+    rank[rank < 0] = _NOWHERE
+    reads = np.flatnonzero((rank < _NOWHERE) & accesses.reads & (accesses.source >= 0))
+    first_seen = np.full(len(accesses), _NOWHERE, np.int64)
+    np.minimum.at(first_seen, accesses.source[reads], rank[reads] - 1)
+    ranks = np.where(rank < _NOWHERE, rank, first_seen)
+    return ranks if (ranks[accesses.writes] < _NOWHERE).all() else None
 
 
 def fits(past: Past, rank: Integers) -> bool:

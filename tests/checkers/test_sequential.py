@@ -69,6 +69,17 @@ def test_versions_make_the_order_known():
     assert verdict.stats["route"] == "a guess by versions"
 
 
+def test_a_write_of_unknown_outcome_stands_before_the_first_version_at_which_it_was_seen():
+    history = sessions("w x 1@1, w x 2@3 \n w x 3!, r x 3@2, r x 3@2, r x 2@4")
+    verdict = check(history)
+    assert verdict.valid
+    assert verdict.stats["route"] == "a guess by versions"
+    unseen = check(sessions("w x 1@1, w x 2@3 \n w x 3!, r x 1@2, r x 2@4"))
+    assert unseen.stats["route"] == "a guess by versions"
+    taken = check(sessions("w x 1@1, w x 2@4 \n w x 3!, c x 3 5@2, r x 5@3, r x 2@4"))
+    assert taken.stats["route"] == "a guess by versions"
+
+
 def test_the_few_operations_that_no_order_explains_are_shown():
     noise = "w z 1, r z 1, w z 2, r z 2, "
     text = f"{noise} w x 1, r y - \n , , , , w y 1, r x -"
