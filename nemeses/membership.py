@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from splitbrain.core.cluster import Bed, Members
-from splitbrain.core.errors import HarnessError, UsageError
+from splitbrain.core.errors import HarnessError, NotHealedYetError, UsageError
 from splitbrain.core.fault import At, Fault, Injection, Resolved, Shape, View
 from splitbrain.core.randomness import Keyed
 from splitbrain.core.value import Value
@@ -23,6 +23,8 @@ from splitbrain.nemeses.timing import alternating, slots
 WISHES = ("remove", "add", "transfer")
 STEP_S = 0.1
 PATIENCE_S = 15.0
+TURN_S = 1.0
+"""How long healing goes on before other faults have their turn, which may be what it waits for."""
 
 
 class Membership(NodeFault):
@@ -102,10 +104,10 @@ class Membership(NodeFault):
         self._out.pop(injection.layer, None)
         out = frozenset().union(*self._out.values())
         back = tuple(node for node in bed.nodes if node not in out)
-        work = _Work(bed, "add", back)
+        work = _Work(bed, "add", back, patience_s=TURN_S)
         if not work.begin() and bed.later is None:
             message = f"the members are not all back: {work.reason}"
-            raise HarnessError(message)
+            raise NotHealedYetError(message)
 
 
 def _members_of(bed: Bed) -> Members:
@@ -122,6 +124,7 @@ class _Work:
     bed: Bed
     wish: str
     nodes: tuple[str, ...]
+    patience_s: float = PATIENCE_S
     reason: str = "nobody answers"
     steps: int = 0
 
@@ -134,7 +137,7 @@ class _Work:
             return taken or self._is_done()
         pause = threading.Event()
         while not self._is_done():
-            if self.steps * STEP_S > PATIENCE_S:
+            if self.steps * STEP_S > self.patience_s:
                 return False
             self._step()
             pause.wait(STEP_S)  # how often the system is asked, not what is waited for

@@ -43,6 +43,10 @@ class NobodyToHitError(HarnessError):
     """A fault's target names nobody at this moment, such as the leader during an election."""
 
 
+class NotHealedYetError(HarnessError):
+    """A fault cannot be undone while others last, as a member does not join while it is cut off."""
+
+
 class StoreError(HarnessError):
     """The store cannot be written or read: a full disk, a missing or foreign directory."""
 

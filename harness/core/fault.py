@@ -362,7 +362,10 @@ class Nemesis(Protocol):
         """
 
     def heal(self, bed: Bed, injection: Injection) -> None:
-        """Undo it; may be called again, and for an injection that failed half-way."""
+        """Undo it; may be called again, and for an injection that failed half-way.
+
+        Raises: NotHealedYetError soon when other faults are in the way: it is called again later.
+        """
 
 
 @runtime_checkable

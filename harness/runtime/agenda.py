@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from splitbrain.core.cluster import Bed
-from splitbrain.core.errors import HarnessError, NobodyToHitError, StoreError
+from splitbrain.core.errors import HarnessError, NobodyToHitError, NotHealedYetError, StoreError
 from splitbrain.core.fault import (
     After,
     At,
@@ -35,9 +35,14 @@ from splitbrain.runtime.journal import Journal
 
 POLL_S = 0.05
 HEAL_ATTEMPTS = 3
+LAST_ATTEMPTS = 60
+"""How often healing that other faults were in the way of is tried once all of them are healed."""
 PATIENCE_S = 10.0
 """How long a fault waits for somebody to hit: several elections, and on a slow machine one."""
 ASK_AGAIN_S = 0.1
+
+
+_UNHEALED = ("injecting", "active", "healing")
 
 
 @dataclass(slots=True)
@@ -120,13 +125,15 @@ class Agenda:
 
     def heal_all(self) -> list[str]:
         """Heal every fault that is not healed; return a line for each that could not be."""
-        failures = []
-        for life in reversed(self._lives):
-            if life.state in ("injecting", "active", "healing"):
-                error = self._heal(life)
-                if error is not None:
-                    failures.append(f"{life.fault.kind} {life.fault.id}: {error}")
-        return failures
+        errors: dict[str, str | None] = {}
+        left = [life for life in reversed(self._lives) if life.state in _UNHEALED]
+        for _ in range(1 + LAST_ATTEMPTS):
+            for life in left:
+                errors[f"{life.fault.kind} {life.fault.id}"] = self._heal(life)
+            left = [life for life in left if life.state == "healing" and life.heal_at_s is not None]
+            if not left:
+                break
+        return [f"{fault}: {error}" for fault, error in errors.items() if error is not None]
 
     def active(self) -> tuple[str, ...]:
         """Give one line for each fault that is active."""
@@ -142,7 +149,7 @@ class Agenda:
     def _pause_s(self) -> float:
         now = self._now_s()
         times = [life.due_s for life in self._lives if life.state == "planned"]
-        times += [life.heal_at_s for life in self._lives if life.state == "active"]
+        times += [life.heal_at_s for life in self._lives if life.state in ("active", "healing")]
         ahead = [moment - now for moment in times if moment is not None]
         return max(0.0, min([self.poll_s if self._watches() else self.rest_s, *ahead]))
 
@@ -151,7 +158,8 @@ class Agenda:
 
     def _advance(self, life: _Life) -> None:
         now = self._now_s()
-        if life.state == "active" and life.heal_at_s is not None and now >= life.heal_at_s:
+        is_on = life.state in ("active", "healing")
+        if is_on and life.heal_at_s is not None and now >= life.heal_at_s:
             self._heal(life)
         if life.state != "planned":
             return
@@ -242,14 +250,20 @@ class Agenda:
         self._write(life, "missed", error=reason)
 
     def _heal(self, life: _Life) -> str | None:
+        """Heal, and give the reason when it is not healed; `heal_at_s` then says when to go on."""
         assert life.injection is not None
         nemesis = self.nemeses[life.fault.kind]
+        goes_on = life.state == "healing" and life.heal_at_s is not None
         life.state = "healing"
-        self._write(life, "healing")
+        if not goes_on:
+            self._write(life, "healing")
         error = "?"
         for _ in range(HEAL_ATTEMPTS):
             try:
                 nemesis.heal(self.bed, life.injection)
+            except NotHealedYetError as later:  # what is in its way waits for this very thread
+                life.heal_at_s = self._now_s() + ASK_AGAIN_S
+                return str(later)
             except Exception as failure:  # noqa: BLE001 - healing is tried again, then reported
                 error = str(failure) or type(failure).__name__
             else:
@@ -257,6 +271,7 @@ class Agenda:
                 life.healed_s = self._now_s()
                 self._write(life, "healed")
                 return None
+        life.heal_at_s = None
         self._write(life, "healing", error=error)
         return error
 

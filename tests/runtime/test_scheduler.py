@@ -11,7 +11,13 @@ from typing import Any, cast
 import pytest
 
 from splitbrain.core.cluster import Bed, Daemons
-from splitbrain.core.errors import HarnessError, NobodyToHitError, RemoteError, UsageError
+from splitbrain.core.errors import (
+    HarnessError,
+    NobodyToHitError,
+    NotHealedYetError,
+    RemoteError,
+    UsageError,
+)
 from splitbrain.core.fault import (
     After,
     At,
@@ -366,6 +372,39 @@ def test_healing_is_tried_again(stage: Stage):
     stage.start(kill("a", duration_s=0.01))
     stage.wait_for("a", "healed")
     assert stage.nemesis.calls.count(("heal", "a")) == HEAL_ATTEMPTS
+
+
+def test_healing_that_other_faults_are_in_the_way_of_lets_them_have_their_turn(stage: Stage):
+    joins, cut = FakeNemesis("membership"), stage.nemesis
+
+    def heal(bed: Bed, injection: Injection) -> None:
+        if cut.broken:
+            message = "n1 does not answer"
+            raise NotHealedYetError(message)
+        joins.broken.clear()
+
+    joins.heal = heal  # type: ignore[method-assign]
+    first = Fault(id="out", kind="membership", start=At(0), duration_s=0)
+    second = Fault(id="cut", kind="kill", start=At(0), duration_s=0.2)
+    third = Fault(id="next", kind="kill", start=After("out", healed=True))
+    nemeses = {"membership": joins, "kill": cut}
+    scheduler = stage.start(first, second, third, nemeses=nemeses)
+    stage.wait_for("next", "active")
+    scheduler.stop()
+    assert stage.states("out") == ["planned", "injecting", "active", "healing", "healed"]
+    assert scheduler.heal_all() == []
+
+
+def test_healing_in_the_end_waits_for_what_is_in_its_way_wherever_it_stands(stage: Stage):
+    stage.nemesis.heal_errors = [NotHealedYetError("not yet"), NotHealedYetError("nor now")]
+    scheduler = stage.start(
+        Fault(id="a", kind="kill", start=At(0)), Fault(id="b", kind="kill", start=At(0))
+    )
+    stage.wait_for("b", "active")
+    scheduler.stop()
+    assert scheduler.heal_all() == []
+    assert not stage.nemesis.broken
+    stage.nemesis.heal_errors = []
 
 
 def test_what_cannot_be_healed_is_reported_and_hides_no_other(stage: Stage):
