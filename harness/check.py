@@ -7,7 +7,7 @@ else's run imports nothing of theirs.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from splitbrain import catalog
@@ -151,6 +151,7 @@ def _check_run(path: Path, question: Question) -> RunResult:
         failure=failure if isinstance(failure, str) else None,
         refused=before.get("refused") is True,
         interrupted=before.get("interrupted") is True,
+        notes=(*result.notes, *_unfinished(stored)),
     )
     if not question.checkers and stored.result is None:
         result = _keep(RunDirectory(path), result)
@@ -168,11 +169,21 @@ def _keep(run: RunDirectory, result: RunResult) -> RunResult:
 
 def _ended(stored: StoredRun) -> bool:
     """Tell whether a run came to its own end, instead of being interrupted or killed."""
-    result = stored.result
-    if isinstance(result, dict):
-        return result.get("failure") is None and result.get("interrupted") is not True
-    phases = [phase.name for _, phase in stored.evidence.phases or ()]
-    return "final" in phases and phases[-1] == "done"
+    result = stored.result if isinstance(stored.result, dict) else {}
+    is_sound = result.get("failure") is None and result.get("interrupted") is not True
+    phases = _phases(stored)
+    return is_sound and "final" in phases and phases[-1] == "done"
+
+
+def _unfinished(stored: StoredRun) -> Iterator[str]:
+    """Say where a run stands whose controller was killed, or is still at it."""
+    phases = _phases(stored)
+    if phases and phases[-1] != "done":
+        yield f"it did not end: the last that is known of it is the phase {phases[-1]}"
+
+
+def _phases(stored: StoredRun) -> Sequence[str]:
+    return [phase.name for _, phase in stored.evidence.phases or ()]
 
 
 def _named(

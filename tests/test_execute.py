@@ -288,6 +288,22 @@ carry_out(replace(PLAN, time_limit_s=20.0), Path({str(tmp_path)!r}))
     assert result.verdicts["linearizable"].status is Status.VALID
 
 
+def test_a_run_that_did_not_end_stays_unknown_however_often_it_is_judged(
+    memory: ModuleType, tmp_path: Path
+) -> None:
+    result = carry_out(PLAN, tmp_path)
+    journal = result.path / "journal"
+    data = journal.read_bytes()
+    journal.write_bytes(data[: data.rindex(b"collect")])
+    for name in ("result.json", "history.parquet"):
+        (result.path / name).unlink()
+    for checkers in ((), ("linearizable",), ()):
+        again = check_path(result.path, Question(checkers=checkers))
+        assert again.verdicts["linearizable"].status is Status.VALID
+        assert again.status is Status.UNKNOWN
+        assert "it did not end: the last that is known of it is the phase final" in again.notes
+
+
 def test_a_runs_own_code_is_never_imported_again(memory: ModuleType, tmp_path: Path) -> None:
     result = carry_out(replace(PLAN, time_limit_s=0.3, nemeses=()), tmp_path)
     trap = tmp_path / "trap.py"
