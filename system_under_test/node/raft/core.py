@@ -180,7 +180,8 @@ class RaftCore:
         return self._take_effects()
 
     def _take(self, event: Event) -> None:
-        kind = type(event)  # most events are one of these two: a match costs thrice as much
+        # Most events are one of these two, and a match costs several times as much.
+        kind = type(event)
         if kind is Received:
             if event.sender in self._others:  # type: ignore[union-attr]
                 message = event.message  # type: ignore[union-attr]
