@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -45,6 +44,7 @@ from splitbrain.cluster.preload import clock_preload
 from splitbrain.cluster.setgroups import ignore_setgroups
 from splitbrain.cluster.ssh import Endpoint, SshHost
 from splitbrain.cluster.state import RunState, sweep
+from splitbrain.cluster.tool import run_tool
 from splitbrain.cluster.user_namespace import has_one_id, is_inside
 from splitbrain.core.cluster import Burdens, Clocks, Disks, Network, Topology
 from splitbrain.core.errors import HarnessError, RemoteError, SetupError, UsageError
@@ -524,14 +524,7 @@ def nft_reason() -> str | None:
     """Say why nftables cannot be used where the calling thread is, or None when it can."""
     script = "add table inet splitbrain\ndelete table inet splitbrain\n"
     try:
-        done = subprocess.run(
-            ("nft", "-f", "-"),
-            input=script,
-            capture_output=True,
-            text=True,
-            check=False,
-            process_group=0,  # the terminal's Ctrl-C is for us alone
-        )
+        done = run_tool(("nft", "-f", "-"), told=script)
     except OSError:
         return "there is no program nft; apt-get install nftables"
     if done.returncode != 0:
@@ -548,14 +541,7 @@ def _hosts_file(addresses: Mapping[str, str]) -> str:
 
 def _ip(*lines: str) -> None:
     """Run lines of `ip`. Raises: SetupError with the first complaint."""
-    done = subprocess.run(
-        ("ip", "-batch", "-"),
-        input="\n".join(lines) + "\n",
-        capture_output=True,
-        text=True,
-        check=False,
-        process_group=0,  # the terminal's Ctrl-C is for us alone
-    )
+    done = run_tool(("ip", "-batch", "-"), told="\n".join(lines) + "\n")
     if done.returncode != 0:
         complaint = (done.stderr.strip().splitlines() or ["no reason given"])[0]
         message = f"the network of the hosts cannot be made: ip: {complaint}"

@@ -14,10 +14,10 @@ import os
 import secrets
 import shutil
 import struct
-import subprocess
 import time
 from pathlib import Path
 
+from splitbrain.cluster.tool import run_tool
 from splitbrain.cluster.user_namespace import is_inside
 from splitbrain.core.cluster import Host
 from splitbrain.core.errors import HarnessError, SetupError
@@ -62,15 +62,7 @@ def prepare_disk(folder: Path) -> None:
     for name in KEPT:
         (folder / "kept" / name).mkdir(parents=True)
     environment = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
-    done = subprocess.run(
-        (*_MKFS, str(image)),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-        process_group=0,  # the terminal's Ctrl-C is for us alone
-    )
+    done = run_tool((*_MKFS, str(image)), environment=environment)
     if done.returncode != 0:
         complaint = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         message = f"the disk {image} cannot be made: {complaint}"

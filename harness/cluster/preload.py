@@ -12,6 +12,7 @@ from pathlib import Path
 
 import platformdirs
 
+from splitbrain.cluster.tool import run_tool
 from splitbrain.core.errors import SetupError
 
 _FLAGS = ("-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-z,defs")
@@ -54,16 +55,7 @@ def _compile(source: bytes, made: Path) -> None:
         fresh = folder / "clock_preload.so"
         command = (program, *_FLAGS, "-o", str(fresh), "clock_preload.c", "-ldl", "-lpthread")
         try:
-            done = subprocess.run(
-                command,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=_LIMIT_S,
-                check=False,
-                process_group=0,  # the terminal's Ctrl-C is for us alone
-            )
+            done = run_tool(command, folder=folder, limit_s=_LIMIT_S)
         except subprocess.TimeoutExpired as error:
             message = f"compiling the clock preload took more than {_LIMIT_S:g} s"
             raise SetupError(message) from error
