@@ -15,6 +15,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -28,7 +29,7 @@
 #define SECOND INT64_C(1000000000)
 #define FILE_BYTES 4096
 #define LAYERS 8
-#define PATIENCE 10000 /* reads of a file whose writer died half-way */
+#define PATIENCE SECOND /* with a writer that may have died half-way: waited once for each */
 #define EXPORTED __attribute__((visibility("default")))
 
 struct layer {
@@ -45,6 +46,7 @@ typedef int (*clock_gettime_t)(clockid_t, struct timespec *);
 static const struct skew truth;
 static const struct skew *volatile skew;
 static clock_gettime_t real_clock_gettime;
+static int64_t given_up = -1; /* the sequence at which a writer was waited for in vain */
 
 static const struct skew *map_skew(void)
 {
@@ -101,13 +103,32 @@ static int64_t bend(const struct layer *layer, int64_t real)
     return total;
 }
 
+/* Give way to a writer that is at work; tell whether it may still finish. A count of tries would
+ * not do: a writer loses its processor, or waits for a disk, for longer than many reads take. */
+static int may_finish(int64_t sequence, int64_t *since)
+{
+    if (sequence == __atomic_load_n(&given_up, __ATOMIC_RELAXED))
+        return 0;
+    struct timespec now;
+    real_clock_gettime(CLOCK_MONOTONIC, &now);
+    if (!*since)
+        *since = nanoseconds(&now);
+    if (nanoseconds(&now) - *since > PATIENCE) {
+        __atomic_store_n(&given_up, sequence, __ATOMIC_RELAXED);
+        return 0;
+    }
+    sched_yield();
+    return 1;
+}
+
 /* How much more than the real time is shown at that time. */
 static int64_t bent(int64_t real)
 {
     const struct skew *shared = skew;
     struct skew copy;
-    for (int reads = 0; reads < PATIENCE; reads++) {
-        int64_t before = __atomic_load_n(&shared->sequence, __ATOMIC_ACQUIRE);
+    int64_t before, since = 0;
+    do {
+        before = __atomic_load_n(&shared->sequence, __ATOMIC_ACQUIRE);
         int64_t count = __atomic_load_n(&shared->count, __ATOMIC_RELAXED);
         if (count == 0 && !(before & 1))
             return 0;
@@ -115,7 +136,7 @@ static int64_t bent(int64_t real)
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (!(before & 1) && before == __atomic_load_n(&shared->sequence, __ATOMIC_RELAXED))
             break;
-    }
+    } while (may_finish(before, &since));
     int64_t total = 0;
     for (int64_t i = 0; i < copy.count && i < LAYERS; i++)
         total += bend(&copy.layers[i], real);

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import mmap
+import select
 import subprocess
 import sys
 import threading
@@ -252,6 +254,27 @@ def test_changes_show_to_readers_whole(skew_file):
         writer.join()
         made.close()
     assert failures == []
+
+
+def test_a_reader_waits_for_a_writer_that_is_slow_half_way(skew_file):
+    """A writer may lose its processor, or wait for a disk, between the halves of a change."""
+    bend({"offset_ns": 1000 * SECOND}, {"offset_ns": -1000 * SECOND})
+    whole = places.SKEW.read_bytes()
+    sequence = int.from_bytes(whole[:8], "little")
+    made = Reader(skew_file)
+    made.read()
+    with places.SKEW.open("r+b") as file, mmap.mmap(file.fileno(), len(whole)) as memory:
+        memory[0:8] = (sequence + 1).to_bytes(8, "little")
+        memory[8:16] = (1).to_bytes(8, "little")  # half-way: one layer, which nobody asked for
+        made.process.stdin.write("\n")
+        made.process.stdin.flush()
+        answered, _, _ = select.select([made.process.stdout], [], [], 0.05)
+        memory[8:16] = (2).to_bytes(8, "little")
+        memory[0:8] = (sequence + 2).to_bytes(8, "little")
+    seen = json.loads(made.process.stdout.readline())
+    made.close()
+    assert answered == []
+    assert seen["clock_gettime"] == pytest.approx(seen["real"], abs=2 * SECOND)
 
 
 def test_without_a_compiler_the_advice_is_one_line(monkeypatch, tmp_path):

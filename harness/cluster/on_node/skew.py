@@ -75,13 +75,14 @@ def clear() -> bool:
 def _store(rows: list[tuple[int, ...]]) -> None:
     with places.SKEW.open("r+b") as file, mmap.mmap(file.fileno(), SIZE) as memory:
         (sequence,) = _SEQUENCE.unpack_from(memory, 0)
-        _SEQUENCE.pack_into(memory, 0, sequence | 1)
+        writing = (sequence + 1) | 1  # another than that of a writer that died half-way
+        _SEQUENCE.pack_into(memory, 0, writing)
         memory.flush()  # keeps the order of the stores, for processors that would not
         struct.pack_into("<q", memory, 8, len(rows))
         for number, row in enumerate(rows):
             _LAYER.pack_into(memory, _HEAD.size + number * _LAYER.size, *row)
         memory.flush()
-        _SEQUENCE.pack_into(memory, 0, (sequence | 1) + 1)
+        _SEQUENCE.pack_into(memory, 0, writing + 1)
 
 
 def _has_mapped(name: str, library: str) -> bool | None:
