@@ -7,37 +7,34 @@ simulator. The same client code runs on both.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
+
+import msgspec
 
 from splitbrain.core.client import Reply
 from splitbrain.core.value import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True, gc=False):
     """Send this request to this node, and wait for its answer."""
 
     node: str
     request: Mapping[str, Value]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """The node answered."""
 
     body: Mapping[str, Value]
 
 
-@dataclass(frozen=True, slots=True)
-class Unreachable:
+class Unreachable(msgspec.Struct, frozen=True, gc=False):
     """Nothing was sent: the node certainly did nothing and never will."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(msgspec.Struct, frozen=True, gc=False):
     """The request was sent and no answer came: nobody can say what became of it."""
 
     reason: str

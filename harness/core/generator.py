@@ -6,7 +6,9 @@ follows. Nothing is changed in place, so a generator can be simulated, stored an
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from splitbrain.core.operation import Outcome
 from splitbrain.core.value import Value
@@ -15,7 +17,7 @@ NEMESIS = -1
 """The worker number of the nemesis side."""
 
 
-class Invocation(NamedTuple):
+class Invocation(msgspec.Struct, frozen=True, gc=False):
     """An operation to perform. at_ns: not before this time on the context's clock; 0 is at once.
 
     A worker that takes an invocation of the future keeps it, and waits for its time.
@@ -27,7 +29,7 @@ class Invocation(NamedTuple):
     at_ns: int = 0
 
 
-class Pending(NamedTuple):
+class Pending(msgspec.Struct, frozen=True, gc=False):
     """Nothing for this worker now: ask again after an event, or at until_ns if that is given."""
 
     until_ns: int | None = None
@@ -36,7 +38,7 @@ class Pending(NamedTuple):
 PENDING = Pending()
 
 
-class Context(NamedTuple):
+class Context(msgspec.Struct, frozen=True, gc=False):
     """What a generator may know when it is asked.
 
     time_ns: since the phase began. worker: who asks, 0 to workers - 1, or `NEMESIS`. process: the
@@ -51,7 +53,7 @@ class Context(NamedTuple):
     in_flight: int
 
 
-class Event(NamedTuple):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """Something that a generator may want to know. outcome: None for an invocation."""
 
     worker: int

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
+
+import msgspec
 
 T = TypeVar("T")
 
@@ -31,8 +32,7 @@ def _label(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-@dataclass(frozen=True, slots=True)
-class Keyed:
+class Keyed(msgspec.Struct, frozen=True, gc=False):
     """A point in the tree of random numbers; equal points give equal numbers."""
 
     state: int
@@ -51,7 +51,10 @@ class Keyed:
 
     def bits(self, number: int = 0) -> int:
         """Give 64 random bits; another number, other bits."""
-        return mix((self.state + number * _GOLDEN) & _MASK)
+        z = (self.state + (number + 1) * _GOLDEN) & _MASK  # as mix does, without another call
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
+        return z ^ (z >> 31)
 
     def uniform(self, low: float, high: float, number: int = 0) -> float:
         """Give a number of [low, high)."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, NoReturn, Protocol, TypeAlias, runtime_checkable
+from typing import NoReturn, Protocol, TypeAlias, runtime_checkable
+
+import msgspec
 
 from splitbrain.core.client import ClientFactory
 from splitbrain.core.cluster import Host, Topology
@@ -24,21 +26,21 @@ AskAll = Callable[[str], Mapping[str, Mapping[str, Value]]]
 """Puts one question to every node and gives the answers by node, of those that answer."""
 
 
-class Moment(NamedTuple):
+class Moment(msgspec.Struct, frozen=True, gc=False):
     """What a node's clocks show. now_ns: monotonic since its host's boot. wall_ns: since 1970."""
 
     now_ns: int
     wall_ns: int
 
 
-class Delivered(NamedTuple):
+class Delivered(msgspec.Struct, frozen=True, gc=False):
     """A message came from another node."""
 
     sender: str
     payload: bytes
 
 
-class Asked(NamedTuple):
+class Asked(msgspec.Struct, frozen=True, gc=False):
     """A client asks for something. token: names the request in the reply."""
 
     token: int

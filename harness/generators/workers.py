@@ -49,7 +49,8 @@ class Reserve(msgspec.Struct, frozen=True):
         if generator is None:
             return self
         inside = self._inside(context, place, first)
-        changed = generator.update(inside, event._replace(worker=event.worker - first))
+        theirs = msgspec.structs.replace(event, worker=event.worker - first)
+        changed = generator.update(inside, theirs)
         return self if changed is generator else self._with(place, changed)
 
     def _share(self, worker: int) -> tuple[int, int]:
@@ -63,7 +64,7 @@ class Reserve(msgspec.Struct, frozen=True):
     def _inside(self, context: Context, place: int, first: int) -> Context:
         left = max(0, context.workers - first)
         workers = min(left, self.counts[place]) if place < len(self.counts) else left
-        return context._replace(worker=context.worker - first, workers=workers)
+        return msgspec.structs.replace(context, worker=context.worker - first, workers=workers)
 
     def _goes_on(self, generators: tuple[Generator | None, ...], context: Context) -> bool:
         """Tell whether a share that has workers has anything left."""

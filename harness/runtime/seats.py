@@ -162,7 +162,7 @@ class Seats:
         return step
 
     def _invoke(self, seat: Seat, held: Invocation, now: int) -> None:
-        f, key, argument, _ = held
+        f, key, argument = held.f, held.key, held.argument
         if type(key) not in _SCALARS or type(argument) not in _SCALARS:
             key, argument = _checked(held)
             seat.held = held = Invocation(f, key, argument)

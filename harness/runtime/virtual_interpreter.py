@@ -17,7 +17,7 @@ from splitbrain.runtime.seats import Seat, Seats
 CHECK_NS = 250_000_000
 """How often, in virtual time, somebody may stop the run."""
 
-TIMED_NS = 250_000_000
+TIMED_NS = 1_000_000_000
 """After an event, how much later those hear of it who wait for a time."""
 
 

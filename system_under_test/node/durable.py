@@ -13,7 +13,7 @@ import fcntl
 import os
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,9 @@ from .errors import NodeError
 
 _MAGIC = b"\xf5SB1"  # its first byte never stands in ASCII text, so no body holds a frame
 _HEADER = struct.Struct(">4sII")
+
+Parse = Callable[[bytes], Json]
+Compact = Callable[[Json], bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,21 +59,28 @@ class Image:
     end: int
 
 
-def read_image(path: Path, data: bytes, identity: Mapping[str, Json]) -> Image:
-    """Read the bytes of a log; path: for messages alone.
+def _compact(value: Json) -> bytes:
+    return compact_text(value).encode("ascii")
+
+
+def read_image(
+    path: Path, data: bytes, identity: Mapping[str, Json], parse: Parse = parse
+) -> Image:
+    """Read the bytes of a log; path: for messages alone. parse: what reads JSON.
 
     Raises: NodeError when it is damaged in its middle, or belongs to another identity.
     """
-    scan = _scan(path, data)
+    scan = _scan(path, data, parse)
     if scan.frames:
         _require_identity(path, scan.frames[0], identity)
     records = tuple(record for frame in scan.frames[1:] for record in frame)
     return Image(records=records, frames=len(scan.frames), end=scan.end)
 
 
-def encode_log_frame(number: int, records: Sequence[Json]) -> bytes:
-    """Give the bytes of one frame of a log."""
-    return _frame(number, records)
+def encode_log_frame(number: int, records: Sequence[Json], compact: Compact = _compact) -> bytes:
+    """Give the bytes of one frame of a log. compact: what writes JSON, in ASCII."""
+    body = compact({"n": number, "records": records})
+    return _HEADER.pack(_MAGIC, len(body), zlib.crc32(body)) + body
 
 
 class DurableLog:
@@ -147,7 +157,7 @@ class DurableLog:
             if self._replaces:
                 self._rewrite()
             else:
-                _write_all(self._descriptor, _frame(self._number, self._waiting))
+                _write_all(self._descriptor, encode_log_frame(self._number, self._waiting))
                 os.fdatasync(self._descriptor)
                 self._number += 1
         except OSError as error:
@@ -166,7 +176,8 @@ class DurableLog:
         descriptor = os.open(beside, flags, 0o644)
         try:
             _lock(self._path, descriptor)
-            _write_all(descriptor, _frame(0, [self._identity]) + _frame(1, self._waiting))
+            first, rest = encode_log_frame(0, [self._identity]), encode_log_frame(1, self._waiting)
+            _write_all(descriptor, first + rest)
             os.fsync(descriptor)
             beside.rename(self._path)
             _sync_directory(self._path.parent)
@@ -179,11 +190,6 @@ class DurableLog:
     def close(self) -> None:
         """Let go of the file; what was not synced is dropped."""
         os.close(self._descriptor)
-
-
-def _frame(number: int, records: Sequence[Json]) -> bytes:
-    body = compact_text({"n": number, "records": records}).encode("ascii")
-    return _HEADER.pack(_MAGIC, len(body), zlib.crc32(body)) + body
 
 
 def _beside(path: Path) -> Path:
@@ -226,13 +232,13 @@ def _cut_tail(path: Path, descriptor: int, end: int, size: int) -> tuple[str, ..
     return (f"the log {path} had a torn tail: {size - end} bytes cut off at byte {end}",)
 
 
-def _scan(path: Path, data: bytes) -> _Scan:
+def _scan(path: Path, data: bytes, parse: Parse) -> _Scan:
     frames: list[tuple[Json, ...]] = []
     place = 0
     while place < len(data):
-        found = _frame_at(data, place, len(frames))
+        found = _frame_at(data, place, len(frames), parse)
         if found is None:
-            _refuse_damage(path, data, place, len(frames))
+            _refuse_damage(path, data, place, len(frames), parse)
             break
         records, place = found
         frames.append(records)
@@ -240,7 +246,7 @@ def _scan(path: Path, data: bytes) -> _Scan:
 
 
 def _frame_at(
-    data: bytes, place: int, least_number: int, *, exact: bool = True
+    data: bytes, place: int, least_number: int, parse: Parse, *, exact: bool = True
 ) -> tuple[tuple[Json, ...], int] | None:
     """Give the records of the frame at a place and where it ends; None when it is no good frame."""
     if len(data) - place < _HEADER.size:
@@ -261,14 +267,14 @@ def _frame_at(
     return tuple(value["records"]), place + _HEADER.size + length
 
 
-def _refuse_damage(path: Path, data: bytes, place: int, number: int) -> None:
+def _refuse_damage(path: Path, data: bytes, place: int, number: int, parse: Parse) -> None:
     """Refuse when a good frame stands behind the bad one.
 
     Raises: NodeError, with both places.
     """
     later = data.find(_MAGIC, place)
     while later >= 0:
-        if _frame_at(data, later, number, exact=False) is not None:
+        if _frame_at(data, later, number, parse, exact=False) is not None:
             message = (
                 f"the log {path} is damaged at byte {place}, and good data follows at byte "
                 f"{later}: this node has lost promises it made; give it back its data, or "

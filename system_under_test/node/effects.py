@@ -8,12 +8,14 @@ stands behind a `Persist` must not leave the node before that is durable. A shel
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from .canonical import Json
+from .value import value
 
 
-class Tick(NamedTuple):
+@value
+class Tick:
     """It is now this late on the node's monotonic clock, in nanoseconds.
 
     wall_ns: what its wall clock shows, since 1970: clock faults bend it, so only what asks for it
@@ -24,34 +26,39 @@ class Tick(NamedTuple):
     wall_ns: int = 0
 
 
-class Received(NamedTuple):
+@value
+class Received:
     """A message came from another node. message: a value of the protocol."""
 
     sender: str
     message: object
 
 
-class Requested(NamedTuple):
+@value
+class Requested:
     """A client asks for something. token: names the request in its Reply."""
 
     token: int
     request: object
 
 
-class Persisted(NamedTuple):
+@value
+class Persisted:
     """The Persist with this mark, and all before it, are on the disk."""
 
     mark: object
 
 
-class Stop(NamedTuple):
+@value
+class Stop:
     """The node is about to stop: answer whoever waits."""
 
 
 Event = Tick | Received | Requested | Persisted | Stop
 
 
-class Persist(NamedTuple):
+@value
+class Persist:
     """Make these records durable, in order. mark: handed back by a Persisted, if not None.
 
     replaces: they say all that those before them said, which may go then: as one, or not at all.
@@ -62,28 +69,32 @@ class Persist(NamedTuple):
     replaces: bool = False
 
 
-class Trace(NamedTuple):
+@value
+class Trace:
     """Write a record to the node's trace."""
 
     event: str
     fields: Mapping[str, Json]
 
 
-class Send(NamedTuple):
+@value
+class Send:
     """Send a message to another node; it may be lost."""
 
     to: str
     message: object
 
 
-class Reply(NamedTuple):
+@value
+class Reply:
     """Answer a client's request."""
 
     token: int
     body: Mapping[str, Json]
 
 
-class SetTimer(NamedTuple):
+@value
+class SetTimer:
     """Hand in a Tick at this time at the latest; replaces the timer set before. None: no timer."""
 
     at_ns: int | None

@@ -96,12 +96,16 @@ class TraceFile:
         os.close(self._descriptor)
 
 
-def read_trace(data: bytes) -> tuple[list[dict[str, Json]], list[str]]:
+def read_trace(
+    data: bytes, parse: Callable[[bytes], Json] = parse
+) -> tuple[list[dict[str, Json]], list[str]]:
     """Read the trace of one node: its records, and one line for each gap; never raises.
+
+    parse: what reads JSON, and raises ValueError for what is none.
 
     A line that a crash cut short is no gap: it is the last of its boot, and its step never left.
     """
-    reader = _Reader()
+    reader = _Reader(parse)
     lines = data.split(b"\n")
     if lines[-1] == b"":
         lines.pop()
@@ -114,7 +118,8 @@ def read_trace(data: bytes) -> tuple[list[dict[str, Json]], list[str]]:
 class _Reader:
     """Follows the lines of a trace. unread: numbers of the lines not read since the last record."""
 
-    def __init__(self) -> None:
+    def __init__(self, parse: Callable[[bytes], Json]) -> None:
+        self._parse = parse
         self.records: list[dict[str, Json]] = []
         self.gaps: list[str] = []
         self._boot: Json = None
@@ -123,7 +128,7 @@ class _Reader:
 
     def take(self, number: int, line: bytes) -> None:
         """Take one line."""
-        record = _record_of(line)
+        record = self._record_of(line)
         if record is None:
             self._unread.append(number)
             return
@@ -149,15 +154,14 @@ class _Reader:
             )
         self._unread.clear()
 
-
-def _record_of(line: bytes) -> dict[str, Json] | None:
-    try:
-        value = parse(line)
-    except ValueError:
-        return None
-    if not isinstance(value, dict) or not _well_formed(value):
-        return None
-    return value
+    def _record_of(self, line: bytes) -> dict[str, Json] | None:
+        try:
+            value = self._parse(line)
+        except ValueError:
+            return None
+        if not isinstance(value, dict) or not _well_formed(value):
+            return None
+        return value
 
 
 def _well_formed(value: Mapping[str, Json]) -> bool:

@@ -18,6 +18,7 @@ from splitbrain.system_under_test.node.errors import NodeError
 from splitbrain.system_under_test.node.raft.bugs import BUGS
 from splitbrain.system_under_test.node.raft.config import SNAPSHOT_ENTRIES, read_config
 from splitbrain.system_under_test.node.trace import read_trace
+from splitbrain.system_under_test.systems import quick_json
 from splitbrain.system_under_test.systems.conversation import ClientCoreFactory, LeaderClient
 from splitbrain.system_under_test.systems.host_python import PYTHONS, find_python
 from splitbrain.system_under_test.systems.node_client import AsksNodes, NodeClient
@@ -243,7 +244,7 @@ class RaftSystem(AsksNodes, SimulatedService):
 
     def read_trace(self, node: str, data: bytes) -> Trace:
         """Read a node's trace, and name its gaps."""
-        records, gaps = read_trace(data)
+        records, gaps = read_trace(data, quick_json.parse)
         objects = cast("list[dict[str, Value]]", records)
         return Trace(node=node, records=tuple(objects), gaps=tuple(gaps))
 

@@ -14,8 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import cast
 
-import msgspec
-
 from splitbrain.core.cluster import Topology
 from splitbrain.core.simulated import (
     AskAll,
@@ -32,13 +30,24 @@ from splitbrain.core.value import Value
 from splitbrain.system_under_test.node import effects
 from splitbrain.system_under_test.node.canonical import Json
 from splitbrain.system_under_test.node.durable import encode_log_frame, log_identity, read_image
+from splitbrain.system_under_test.node.effects import (
+    Persist,
+    Persisted,
+    Received,
+    Reply,
+    Requested,
+    Send,
+    SetTimer,
+    Stop,
+    Tick,
+    Trace,
+)
 from splitbrain.system_under_test.node.errors import NodeError, RequestError, refusal
 from splitbrain.system_under_test.node.main import service_of
 from splitbrain.system_under_test.node.shell import Service
 from splitbrain.system_under_test.node.wire import WireError
-
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder().decode
+from splitbrain.system_under_test.systems import quick_json
+from splitbrain.system_under_test.systems.quick_json import decode, encode
 
 Known = dict[bytes, object]
 KNOWN = 256
@@ -77,7 +86,7 @@ class SimulatedNodes(ABC):
         """
         identity = log_identity(self.name, node)
         try:
-            image = read_image(LOG_PATH, disk, identity)
+            image = read_image(LOG_PATH, disk, identity, quick_json.parse)
             service = self.make(node, topology, image.records, moment.now_ns)
         except Exception as error:
             raise _death(error) from error
@@ -85,7 +94,7 @@ class SimulatedNodes(ABC):
         notes = (f"the log had a torn tail: {torn} bytes cut off",) if torn else ()
         kept, frames = disk[: image.end], image.frames
         if not frames:
-            kept, frames = encode_log_frame(0, [identity]), 1
+            kept, frames = _frame(0, [identity]), 1
         boot = f"{node}-{number}"
         life: Life = ServiceLife(
             service, node=node, boot=boot, identity=identity, frames=frames, known=self._known
@@ -94,16 +103,16 @@ class SimulatedNodes(ABC):
 
     def encode_request(self, request: Mapping[str, Value]) -> bytes:
         """Give a client's request as it goes over the wire."""
-        return _encode(request)
+        return encode(request)
 
     def decode_reply(self, payload: bytes) -> Mapping[str, Value]:
         """Read a node's reply."""
-        value: Mapping[str, Value] = _decode(payload)
+        value: Mapping[str, Value] = decode(payload)
         return value
 
     def message_kind(self, payload: bytes) -> str:
         """Name the kind of a message: its type."""
-        value = _decode(payload)
+        value = decode(payload)
         return str(value.get("type", "?")) if isinstance(value, dict) else "?"
 
     def ask_by(self, ask: AskAll) -> None:  # noqa: B027
@@ -158,20 +167,20 @@ class ServiceLife:
 
     def handle(self, moment: Moment, events: Sequence[Event]) -> Step:
         """Hand the core all that came, as one batch."""
-        batch: list[effects.Event] = [effects.Tick(moment.now_ns, moment.wall_ns)]
+        batch: list[effects.Event] = [Tick(moment.now_ns, moment.wall_ns)]
         refused: list[tuple[int, bytes]] = []
         for event in events:
             if type(event) is Delivered:
                 message = self._message(event.payload)
                 if message is not None:
-                    batch.append(effects.Received(event.sender, message))
+                    batch.append(Received(event.sender, message))
             elif isinstance(event, Asked):
                 try:
-                    request = self._service.decode_request(_decode(event.payload))
+                    request = self._service.decode_request(decode(event.payload))
                 except RequestError as error:
                     refused.append((event.token, self._body(refusal(error))))
                 else:
-                    batch.append(effects.Requested(event.token, request))
+                    batch.append(Requested(event.token, request))
         step = self._hand(batch)
         if refused:
             step.replies = [*refused, *step.replies]
@@ -179,27 +188,27 @@ class ServiceLife:
 
     def persisted(self, moment: Moment, marks: Sequence[object]) -> Step:  # noqa: ARG002
         """Tell the core that its records are durable."""
-        return self._hand([effects.Persisted(mark) for mark in marks])
+        return self._hand([Persisted(mark) for mark in marks])
 
     def stop(self, moment: Moment) -> Step:
         """Tell the core that it ends."""
-        return self._hand([effects.Tick(moment.now_ns, moment.wall_ns), effects.Stop()])
+        return self._hand([Tick(moment.now_ns, moment.wall_ns), Stop()])
 
     def encode_traces(self, moment: Moment, traces: Sequence[object]) -> bytes:
         """Give the lines of the trace, numbered and dated as on a host."""
         lines = []
         for item in traces:
-            trace = cast("effects.Trace", item)
-            record: dict[str, object] = {
+            trace = cast("Trace", item)
+            record = {
                 "node": self._node,
                 "boot": self._boot,
                 "seq": self._seq,
                 "boot_ns": moment.now_ns,
                 "wall_ns": moment.wall_ns,
                 "event": trace.event,
+                **trace.fields,
             }
-            record.update(trace.fields)
-            lines.append(_encode(record))
+            lines.append(encode(record))
             self._seq += 1
         lines.append(b"")
         return b"\n".join(lines)
@@ -210,7 +219,7 @@ class ServiceLife:
             answer = self._service.admin(question)
         except RequestError:
             return None
-        value: Mapping[str, Value] = _decode(self._body({"ok": True, **answer}))
+        value: Mapping[str, Value] = decode(self._body({"ok": True, **answer}))
         return value
 
     def _hand(self, batch: Sequence[effects.Event]) -> Step:
@@ -225,7 +234,7 @@ class ServiceLife:
         if known is not None and payload in known:
             return known[payload]
         try:
-            message = self._service.decode_message(_decode(payload))
+            message = self._service.decode_message(decode(payload))
         except WireError:
             return None
         except Exception as error:
@@ -237,30 +246,31 @@ class ServiceLife:
         return message
 
     def _body(self, body: Mapping[str, Json]) -> bytes:
-        return _encode({**body, "node": self._node})
+        return encode({**body, "node": self._node})
 
     def _step(self, found: Sequence[effects.Effect]) -> Step:
         step = Step()
-        persists: list[effects.Persist] = []
+        persists: list[Persist] = []
         traces: list[object] = []
         sends: list[tuple[str, bytes]] = []
         replies: list[tuple[int, bytes]] = []
         last, payload = None, b""
         for effect in found:
+            # An `isinstance` of each would do the same: this is where runs spend their time.
             kind = type(effect)
-            if kind is effects.Send:
+            if kind is Send:
                 message = effect.message  # type: ignore[union-attr]
                 if self._known is None or message != last:
-                    payload = _encode(self._service.encode_message(message))
+                    payload = encode(self._service.encode_message(message))
                     last = message
                 sends.append((effect.to, payload))  # type: ignore[union-attr]
-            elif kind is effects.Trace:
+            elif kind is Trace:
                 traces.append(effect)
-            elif isinstance(effect, effects.SetTimer):
+            elif isinstance(effect, SetTimer):
                 step.timer_ns, step.sets_timer = effect.at_ns, True
-            elif isinstance(effect, effects.Reply):
+            elif isinstance(effect, Reply):
                 replies.append((effect.token, self._body(effect.body)))
-            elif isinstance(effect, effects.Persist):
+            elif isinstance(effect, Persist):
                 persists.append(effect)
             else:
                 text = f"the simulator knows no effect {effect!r}"
@@ -270,7 +280,7 @@ class ServiceLife:
         step.traces, step.sends, step.replies = traces, sends, replies
         return step
 
-    def _persist(self, step: Step, persists: Sequence[effects.Persist]) -> None:
+    def _persist(self, step: Step, persists: Sequence[Persist]) -> None:
         """Put records into one frame of the log, or into a log of their own."""
         records: list[Json] = []
         for persist in persists:
@@ -280,11 +290,15 @@ class ServiceLife:
             records.extend(persist.records)
         step.marks = [persist.mark for persist in persists if persist.mark is not None]
         if step.rewrites:
-            step.writes = encode_log_frame(0, [self._identity]) + encode_log_frame(1, records)
+            step.writes = _frame(0, [self._identity]) + _frame(1, records)
             self._frames = 2
         elif records:
-            step.writes = encode_log_frame(self._frames, records)
+            step.writes = _frame(self._frames, records)
             self._frames += 1
+
+
+def _frame(number: int, records: Sequence[Json]) -> bytes:
+    return encode_log_frame(number, records, quick_json.compact)
 
 
 def _death(error: Exception) -> NodeDied:

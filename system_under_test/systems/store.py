@@ -19,6 +19,7 @@ from splitbrain.system_under_test.node.errors import NodeError
 from splitbrain.system_under_test.node.store.bugs import BUGS
 from splitbrain.system_under_test.node.store.config import Conflict, Level, Options, read_config
 from splitbrain.system_under_test.node.trace import read_trace
+from splitbrain.system_under_test.systems import quick_json
 from splitbrain.system_under_test.systems.host_python import PYTHONS, find_python
 from splitbrain.system_under_test.systems.node_client import AsksNodes, NodeClient
 from splitbrain.system_under_test.systems.simulated_service import SimulatedService
@@ -211,7 +212,7 @@ class StoreSystem(AsksNodes, SimulatedService):
 
     def read_trace(self, node: str, data: bytes) -> Trace:
         """Read a node's trace, and name its gaps."""
-        records, gaps = read_trace(data)
+        records, gaps = read_trace(data, quick_json.parse)
         objects = cast("list[dict[str, Value]]", records)
         return Trace(node=node, records=tuple(objects), gaps=tuple(gaps))
 

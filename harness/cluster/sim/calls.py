@@ -43,12 +43,16 @@ class SimCalls:
     recorder: Recorder | None = None
     _token: int = 0
     _counts: dict[str, int] = field(default_factory=dict)
+    _rngs: dict[str, Keyed] = field(default_factory=dict)
     _open: dict[str, dict[int, _Call]] = field(default_factory=dict)
 
     def ask(self, asker: str, ask: Ask, deadline_ns: int, hear: Hear) -> None:
         """Carry a question to a node."""
         number = self._counts[asker] = self._counts.get(asker, 0) + 1
-        rng = Keyed(Keyed.of(self.seed, "client", asker).bits(number))
+        askers = self._rngs.get(asker)
+        if askers is None:
+            askers = self._rngs[asker] = Keyed.of(self.seed, "client", asker)
+        rng = Keyed(askers.bits(number))
         call = _Call(asker, ask.node, self.system.encode_request(ask.request), hear, rng)
         if self.recorder is not None:
             call.record = self.recorder.sent(asker, ask.node, b"", "request")

@@ -46,7 +46,10 @@ class NodeClock:
 
     def moment(self) -> Moment:
         """Give both."""
-        return Moment(self.monotonic_ns(), self.wall_ns())
+        now_ns = self.time.now_ns
+        passed = now_ns - self.began_ns
+        wall_ns = self.wall_ns() if self.skews else WALL_NS + now_ns
+        return Moment(passed + passed * self.rate_ppm // _MILLION, wall_ns)
 
 
 class SimClocks:

@@ -156,7 +156,12 @@ class SimNode:
         if self.paused or self.syncing is not None:
             return
         events, self.inbox = self.inbox, []
-        self._perform(lambda life, moment: life.handle(moment, events))
+        try:
+            step = self.life.handle(self.clock.moment(), events)
+        except NodeDied as error:
+            self._die(error)
+            return
+        self._carry_out(step)
 
     def _ring(self, boot: int, at_ns: int) -> None:
         if boot != self.boots or self.life is None or self._ring_ns != at_ns:
@@ -222,7 +227,8 @@ class SimNode:
                 self._die(NodeDied("the trace cannot be written: it is too long"))
                 return
             self.trace += life.encode_traces(self.clock.moment(), step.traces)
-        self._let_out(step.sends, step.replies)
+        if step.sends or step.replies:
+            self._let_out(step.sends, step.replies)
         if step.sets_timer:
             self._timer_ns = step.timer_ns
         if self._ring_ns is None or step.sets_timer:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
 
 from splitbrain.core.errors import HarnessError
 
@@ -27,9 +27,9 @@ class VirtualTime:
 
     def after(self, delay_ns: int, act: Act, *arguments: object) -> None:
         """Do something later; a delay below 0 is none."""
-        self._order += 1
+        self._order = order = self._order + 1
         at_ns = self.now_ns + delay_ns if delay_ns > 0 else self.now_ns
-        heapq.heappush(self._heap, (at_ns, self._order, act, arguments))
+        heappush(self._heap, (at_ns, order, act, arguments))
 
     def pending(self) -> Iterator[Entry]:
         """Give what is to happen, in order."""
@@ -42,7 +42,7 @@ class VirtualTime:
         """
         if holds():
             return True
-        heap, pop = self._heap, heapq.heappop
+        heap, pop = self._heap, heappop
         standing = 0
         while heap and heap[0][0] <= deadline_ns:
             at_ns, _, act, arguments = pop(heap)

@@ -1,17 +1,20 @@
 """What a node holds only while it leads: its followers, and the clients that wait."""
 
+# ruff: noqa: TID252 - inside the zipapp the package has another name
+
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
+from ..value import value
 from .lease import Lease
 from .membership import Change
 from .progress import Progress
 
 
-class WaitingRead(NamedTuple):
+@value
+class WaitingRead:
     """A read that waits. key: canonical text."""
 
     token: int

@@ -6,15 +6,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import cast
 
 from ..canonical import Json
+from ..value import named_value
 from ..wire import WireError
 from .log import Entry
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class PreVote:
     """Would you vote for me in this term? (thesis 9.6). term: the one it would campaign in."""
 
@@ -23,7 +24,7 @@ class PreVote:
     last_term: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class PreVoteReply:
     """The answer. term: of the voter. proposed: the term that was asked about."""
 
@@ -32,7 +33,7 @@ class PreVoteReply:
     granted: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Vote:
     """RequestVote (paper, figure 2). transfer: the leader itself asked for it (thesis 4.2.3)."""
 
@@ -42,7 +43,7 @@ class Vote:
     transfer: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class VoteReply:
     """The answer to RequestVote."""
 
@@ -50,7 +51,7 @@ class VoteReply:
     granted: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Append:
     """AppendEntries (paper, figure 2). round: the leader's latest round of read confirmation."""
 
@@ -62,7 +63,7 @@ class Append:
     entries: tuple[Entry, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class AppendReply:
     """The answer to AppendEntries.
 
@@ -79,7 +80,7 @@ class AppendReply:
     conflict_index: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Install:
     """InstallSnapshot (paper, figure 13), a piece at a time.
 
@@ -98,7 +99,7 @@ class Install:
     piece: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class InstallReply:
     """The answer to a piece that was not the last: which one is wanted next, of which snapshot."""
 
@@ -108,7 +109,7 @@ class InstallReply:
     offset: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class TimeoutNow:
     """Stand for election at once: the leader hands over to you (thesis 3.10)."""
 

@@ -13,9 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..canonical import Json
+from ..value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outcome:
     """What came of a command. error: a row of ERRORS, None when it was carried out."""
 

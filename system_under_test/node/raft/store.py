@@ -9,11 +9,11 @@ and true are three values. A key that was never written holds null.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 from ..canonical import Json, canonical_text, parse
 from ..errors import RequestError
+from ..value import value
 from .log import NO_OP
 from .membership import members_in
 
@@ -27,7 +27,7 @@ NULL = "null"
 OPEN_SESSION = "open-session"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Command:
     """What a client asks for. key: canonical text. text: the whole, as it goes into the log.
 

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import cast
 
 from ..canonical import Json
+from ..value import named_value, value
 from ..wire import WireError
 from .cell import Cell, packed, unpacked
 from .clocks import Clock, clock_from, is_natural
@@ -16,12 +17,12 @@ from .config import Level
 from .write import CausalWrite
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Beat:
     """I am there."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Get:
     """What do you hold of this key? id: handed back."""
 
@@ -30,7 +31,7 @@ class Get:
     key: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Got:
     """The answer; an empty cell where there is none."""
 
@@ -38,7 +39,7 @@ class Got:
     cell: Cell
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Put:
     """Join this cell into yours. owner: the node for which you hold it; None: for yourself."""
 
@@ -49,14 +50,14 @@ class Put:
     owner: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class PutAck:
     """It is joined and durable."""
 
     id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Forward:
     """A client of mine asks this; you are a replica of its key."""
 
@@ -64,7 +65,7 @@ class Forward:
     request: Mapping[str, Json]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Forwarded:
     """What to tell the client."""
 
@@ -72,21 +73,21 @@ class Forwarded:
     body: Mapping[str, Json]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Root:
     """The hash of all that you and I both replicate."""
 
     root: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Leaves:
     """The same in parts, since the roots differ."""
 
     leaves: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Cells:
     """All I hold in the parts that differ. answer: send me yours."""
 
@@ -95,14 +96,14 @@ class Cells:
     answer: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class CausalWrites:
     """Writes at CAUSAL, in the order of each origin."""
 
     writes: tuple[CausalWrite, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class CausalHave:
     """Up to where I applied each origin's writes. ask: send me what I lack."""
 
@@ -110,7 +111,7 @@ class CausalHave:
     ask: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_value
 class Order:
     """A message of the Raft beneath SEQUENTIAL, as that encodes it."""
 

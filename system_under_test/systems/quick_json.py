@@ -1,0 +1,32 @@
+"""JSON as nodes write and read it, by msgspec: on the controller, where it is at hand.
+
+Nodes themselves have the standard library alone, which takes several times as long.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import msgspec
+
+from splitbrain.system_under_test.node.canonical import Json, compact_text
+
+encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder().decode
+
+
+def parse(text: bytes) -> Json:
+    """Read JSON, as `canonical.parse` does. Raises: ValueError."""
+    try:
+        return cast("Json", decode(text))
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from error
+    except RecursionError:
+        message = "the JSON is nested too deeply"
+        raise ValueError(message) from None
+
+
+def compact(value: Json) -> bytes:
+    """Give what `canonical.compact_text` gives, but that a float may have another spelling."""
+    text = encode(value)
+    return text if text.isascii() else compact_text(value).encode("ascii")
