@@ -165,32 +165,34 @@ class RaftCore:
         after the last event: the group commit of the shell rests on that.
         """
         for event in events:
-            self._take(event)
+            # Most events are one of these two, and a match costs several times as much.
+            kind = type(event)
+            if kind is Received:
+                if event.sender in self._others:  # type: ignore[union-attr]
+                    message = event.message  # type: ignore[union-attr]
+                    self._handlers[type(message)](event.sender, message)  # type: ignore[index,union-attr]
+            elif kind is Tick:
+                self._wall_ns = event.wall_ns  # type: ignore[union-attr]
+                self._on_tick(event.now_ns)  # type: ignore[union-attr]
+            else:
+                self._take(event)
         leadership = self._leadership
-        if leadership is not None:
+        if leadership is None:
+            self._apply_committed()
+        else:
             self._append_requests(leadership)
             self._commit_by_counting(leadership)
-        self._apply_committed()
-        if leadership is not None:
-            self._advance_change(leadership)
-            self._serve_reads(leadership)
+            self._apply_committed()
+            if leadership.change is not None:
+                self._advance_change(leadership, leadership.change)
+            if leadership.fresh or leadership.asking is not None:
+                self._serve_reads(leadership)
             self._replicate(leadership)
             self._leave_if_removed(leadership)
         self._arm_timer()
         return self._take_effects()
 
     def _take(self, event: Event) -> None:
-        # Most events are one of these two, and a match costs several times as much.
-        kind = type(event)
-        if kind is Received:
-            if event.sender in self._others:  # type: ignore[union-attr]
-                message = event.message  # type: ignore[union-attr]
-                self._handlers[type(message)](event.sender, message)  # type: ignore[index,union-attr]
-            return
-        if kind is Tick:
-            self._wall_ns = event.wall_ns  # type: ignore[union-attr]
-            self._on_tick(event.now_ns)  # type: ignore[union-attr]
-            return
         match event:
             case Requested(token, Command() as command):
                 self._on_request(token, command)
@@ -442,7 +444,8 @@ class RaftCore:
             return
         if self.role is Role.LEADER:
             return  # two leaders of one term: only a planted bug gets here, and it must not crash
-        self._follow(sender, "")
+        if self.leader != sender or self.role is not Role.FOLLOWER or self._requests:
+            self._follow(sender, "")
         self._heard_ns = self._now_ns
         self._deadline_ns = self._now_ns + self._timeout_ns
         if message.previous_index > self.log.last_index:
@@ -556,6 +559,8 @@ class RaftCore:
 
     def _commit_by_counting(self, leadership: Leadership) -> None:
         """Commit what a majority has, if it is of our term (paper 5.4.2 and figure 8)."""
+        if self.commit >= self.log.last_index:
+            return
         index = self._replicated(leadership)
         if index > self.commit and self._may_count(self.log.term_at(index)):
             self._commit_to(index)
@@ -568,7 +573,8 @@ class RaftCore:
         if self.options.lease_reads:
             leadership.lease.sent(leadership.round, self._wall_ns)
         for name, follower in leadership.followers.items():
-            self._replicate_to(name, follower, leadership, due=due)
+            if due or follower.wants(self.log.last_index, leadership.round):
+                self._replicate_to(name, follower, leadership, due=due)
 
     def _replicate_to(
         self, name: str, follower: Progress, leadership: Leadership, *, due: bool
@@ -819,11 +825,8 @@ class RaftCore:
             if self._learner_counts():
                 leadership.counted |= {node}
 
-    def _advance_change(self, leadership: Leadership) -> None:
+    def _advance_change(self, leadership: Leadership, change: Change) -> None:
         """Go on with what an operator asked for."""
-        change = leadership.change
-        if change is None:
-            return
         if self._now_ns >= change.given_up_ns:
             leadership.change = None
             self._regroup()  # a learner that did not catch up gets nothing more
@@ -892,7 +895,8 @@ class RaftCore:
         )
 
     def _apply_committed(self) -> None:
-        first, last = self.applied + 1, min(self._applicable(), self.log.last_index)
+        last = min(self._applicable(), self.log.last_index)
+        first = self.applied + 1
         if first > last:
             return
         self._trace(

@@ -55,6 +55,7 @@ class Leadership:
     fresh: list[WaitingRead] = field(default_factory=list)
     asking: ReadRound | None = None
     round: int = 0
+    _majority_heard_ns: int | None = None
 
     @classmethod
     def begin(
@@ -74,6 +75,7 @@ class Leadership:
     def regroup(self, others: Iterable[str], now_ns: int, *, counts_self: bool) -> None:
         """Go by another configuration; who is new gets the log, who left gets nothing more."""
         self.counted, self.counts_self = frozenset(others), counts_self
+        self._majority_heard_ns = None
         for name in self.counted - self.followers.keys():
             self.followers[name] = self.newcomer(now_ns)
         for name in self.followers.keys() - self.counted - {self._learner()}:
@@ -127,12 +129,17 @@ class Leadership:
 
     def hears_majority(self, since_ns: int, majority: int) -> bool:
         """Tell whether a majority, we among it, was heard since a time."""
-        heard = sum(
-            item.heard_ns > since_ns
-            for name, item in self.followers.items()
-            if name in self.counted
-        )
-        return heard + self.counts_self >= majority
+        needed = majority - self.counts_self
+        if needed <= 0:
+            return True
+        known_ns = self._majority_heard_ns
+        if known_ns is not None and known_ns > since_ns:
+            return True  # whoever was heard then was heard no earlier since
+        heard = [item.heard_ns for name, item in self.followers.items() if name in self.counted]
+        if len(heard) < needed:
+            return False
+        self._majority_heard_ns = heard_ns = sorted(heard, reverse=True)[needed - 1]
+        return heard_ns > since_ns
 
     def round_confirmed(self, majority: int) -> bool:
         """Tell whether a majority, we among it, answered the round that is asked."""

@@ -44,25 +44,18 @@ class Log:
 
     Three lists instead of one of entries: strings and integers are no work for the garbage
     collector, however long the log grows. Place 0 of each stands for the base.
+
+    base_index: of the base; entries up to it are not here any more. last_index: of the last entry,
+    that of the base when there is none.
     """
 
     def __init__(self, entries: Iterable[Entry] = (), base: Base = Base()) -> None:
-        self._base = base.index
+        self.base_index = self.last_index = base.index
         self._terms = [base.term]
         self._texts = [NO_OP]
         self._hashes = [base.hash]
         for entry in entries:
             self.append(entry)
-
-    @property
-    def base_index(self) -> int:
-        """The index of the base: entries up to it are not here any more."""
-        return self._base
-
-    @property
-    def last_index(self) -> int:
-        """The index of the last entry, that of the base when there is none."""
-        return self._base + len(self._terms) - 1
 
     @property
     def last_term(self) -> int:
@@ -91,21 +84,23 @@ class Log:
         self._hashes.append(next_hash(self._hashes[-1], entry))
         self._terms.append(entry.term)
         self._texts.append(entry.text)
+        self.last_index += 1
 
     def truncate(self, index: int) -> None:
         """Drop the entries from an index on. Raises: IndexError at or below the base."""
         place = self._place(index - 1) + 1
         del self._terms[place:], self._texts[place:], self._hashes[place:]
+        self.last_index = index - 1
 
     def compact(self, index: int) -> None:
         """Drop the entries up to an index, which becomes the base. Raises: IndexError."""
         place = self._place(index)
         del self._terms[:place], self._texts[:place], self._hashes[:place]
-        self._base = index
+        self.base_index = index
 
     def restart(self, base: Base) -> None:
         """Drop everything, and begin behind another base."""
-        self._base = base.index
+        self.base_index = self.last_index = base.index
         self._terms, self._texts, self._hashes = [base.term], [NO_OP], [base.hash]
 
     def entries_from(self, first: int) -> list[Entry]:
@@ -127,21 +122,21 @@ class Log:
 
     def first_of_term(self, term: int) -> int:
         """Give the first index whose term is at least this one; terms never fall along a log."""
-        return self._base + bisect_left(self._terms, term, lo=1)
+        return self.base_index + bisect_left(self._terms, term, lo=1)
 
     def last_of_term(self, term: int, below: int) -> int | None:
         """Give the last index under `below` that has exactly this term, None when there is none."""
-        end = max(1, min(below - self._base, len(self._terms)))
+        end = max(1, min(below - self.base_index, len(self._terms)))
         place = bisect_right(self._terms, term, lo=1, hi=end) - 1
-        return self._base + place if place > 0 and self._terms[place] == term else None
+        return self.base_index + place if place > 0 and self._terms[place] == term else None
 
     def is_no_newer_than(self, last_index: int, last_term: int) -> bool:
         """Tell whether a log that ends so is at least as up to date as this one (paper 5.4.1)."""
         return (last_term, last_index) >= (self.last_term, self.last_index)
 
     def _place(self, index: int) -> int:
-        place = index - self._base
+        place = index - self.base_index
         if place < 0 or place >= len(self._terms):
-            message = f"the log holds {self._base} to {self.last_index}, not {index}"
+            message = f"the log holds {self.base_index} to {self.last_index}, not {index}"
             raise IndexError(message)
         return place

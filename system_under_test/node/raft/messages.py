@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from operator import attrgetter
 from typing import cast
 
 from ..canonical import Json
@@ -142,15 +143,16 @@ _TYPES: Mapping[str, type[Message]] = {
 _HASH = re.compile("[0-9a-f]{16}")
 _NAMES = {kind: name for name, kind in _TYPES.items()}
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in _NAMES}
+_VALUES = {kind: attrgetter(*names) for kind, names in _FIELDS.items()}
 
 
 def encode_message(message: Message) -> dict[str, Json]:
     """Give a message as a JSON object."""
     kind = type(message)
-    encoded: dict[str, Json] = {"type": _NAMES[kind]}
-    for name in _FIELDS[kind]:
-        encoded[name] = getattr(message, name)
-    return encoded
+    names = _FIELDS[kind]
+    found = _VALUES[kind](message)
+    values = found if len(names) > 1 else (found,)
+    return {"type": _NAMES[kind], **dict(zip(names, values, strict=True))}
 
 
 def decode_message(value: Mapping[str, Json]) -> Message:
