@@ -50,8 +50,7 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
 Event: TypeAlias = Delivered | Asked
 
 
-@dataclass(slots=True)
-class Step:
+class Step(msgspec.Struct):
     """What a node does next, carried out in the order of these fields.
 
     writes: appended to the node's log and durable before anything else leaves. rewrites: they

@@ -18,6 +18,7 @@ RETRANSMIT_NS = 200 * MS
 
 _UNIT = 1 / (1 << 64)
 _LOW = (1 << 32) - 1
+_HALF_UNIT = 1 / (1 << 32)
 
 Arrive = Callable[[str, str, bytes], None]
 
@@ -78,40 +79,41 @@ class SimNetwork:
         if link.cut:
             self._lost(record, "cut")
             return
-        way = self._way(link, number, len(payload))
-        if way is None:
-            self._lost(record, "lost")
-            return
-        first_ns, again_ns = way
-        self.time.after(first_ns, self._arrive, link, sender, receiver, payload, record)
-        if again_ns is not None:
-            self.time.after(again_ns, self._arrive, link, sender, receiver, payload, None)
-
-    def _way(self, link: _Link, number: int, size: int) -> tuple[int, int | None] | None:
-        """Give how long a message takes, and its double if it has one; None: it is lost."""
-        swarm = self.swarm
+        swarm, time = self.swarm, self.time
         bits = link.rng.bits(number)
         delay_ns = swarm.latency_ns + (swarm.jitter_ns * (bits & _LOW) >> 32)
         doubled = False
         if self.troubled or link.troubles:
-            draws = Keyed(bits)
-            if swarm.tail and draws.bits(1) * _UNIT < swarm.tail:
-                delay_ns += int(swarm.tail_ns * draws.bits(2) * _UNIT)
-            if not self.ordered:
-                if swarm.loss and draws.bits(3) * _UNIT < swarm.loss:
-                    return None
-                doubled = swarm.double > 0 and draws.bits(4) * _UNIT < swarm.double
-            if link.troubles:
-                found = self._suffer(link, draws, size, delay_ns)
-                if found is None:
-                    return None
-                delay_ns, doubled = found[0], doubled or found[1]
+            found = self._befall(link, bits, len(payload), delay_ns)
+            if found is None:
+                self._lost(record, "lost")
+                return
+            delay_ns, doubled = found
         if self.ordered:
-            link.last_ns = max(self.time.now_ns + delay_ns, link.last_ns + 1)
-            return link.last_ns - self.time.now_ns, None
-        if not doubled:
-            return delay_ns, None
-        return delay_ns, delay_ns + ((swarm.jitter_ns + delay_ns) * (bits >> 32) >> 32)
+            link.last_ns = at_ns = max(time.now_ns + delay_ns, link.last_ns + 1)
+            delay_ns = at_ns - time.now_ns
+        time.after(delay_ns, self._arrive, link, sender, receiver, payload, record)
+        if doubled:
+            later_ns = Keyed(bits).integer(swarm.jitter_ns + delay_ns, 3)
+            time.after(delay_ns + later_ns, self._arrive, link, sender, receiver, payload, None)
+
+    def _befall(self, link: _Link, bits: int, size: int, delay_ns: int) -> tuple[int, bool] | None:
+        """Give what becomes of a message beyond its latency; see `_suffer`."""
+        swarm, draws = self.swarm, Keyed(bits)
+        doubled = False
+        if (bits >> 32) * _HALF_UNIT < swarm.tail:
+            delay_ns += int(swarm.tail_ns * draws.bits(1) * _UNIT)
+        if not self.ordered:
+            both = draws.bits(2)
+            if (both & _LOW) * _HALF_UNIT < swarm.loss:
+                return None
+            doubled = (both >> 32) * _HALF_UNIT < swarm.double
+        if link.troubles:
+            found = self._suffer(link, draws, size, delay_ns)
+            if found is None:
+                return None
+            delay_ns, doubled = found[0], doubled or found[1]
+        return delay_ns, doubled
 
     def _arrive(
         self, link: _Link, sender: str, receiver: str, payload: bytes, record: int | None

@@ -1,7 +1,8 @@
 """One simulated node: what the shell of a real one does, in virtual time, until it crashes.
 
 A batch is handed to the life, its writes are synced, its traces written, then messages and replies
-leave. A crash can strike between any two of these.
+leave. A crash can strike between any two of these. What comes while the node is busy with a batch,
+or waits for its disk, is the next batch.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from splitbrain.core.randomness import Keyed
 from splitbrain.core.simulated import Booted, Event, Life, Moment, NodeDied, Step
 
 TRACE_LIMIT_BYTES = 256 * 1024 * 1024
+AT_AN_END = 10
+"""How many writes, each the consequence of the one before, an orderly end waits for."""
+
 FAST_BOOTS = 1000
 """How often a node may boot in one run; a node that dies at once is not started for ever."""
 
@@ -29,7 +33,8 @@ class SimNode:
     """A node. boot: begins a life. send, answer: where messages and replies go.
 
     boots: how many lives it had; whatever was planned for an earlier life is stale. syncing: the
-    step whose writes are on their way to the disk. out: it was paused when its disk was done.
+    step whose writes are on their way to the disk. synced: it was paused when its disk was done.
+    busy_ns: how long a batch takes. free_ns: when the last one has been taken.
     """
 
     name: str
@@ -37,7 +42,7 @@ class SimNode:
     clock: NodeClock
     disk: SimDisk
     rng: Keyed
-    wake_ns: int
+    busy_ns: int
     boot: Boot
     send: Send
     answer: Answer
@@ -51,6 +56,7 @@ class SimNode:
     log: list[str] = field(default_factory=list)
     syncing: Step | None = None
     synced: Step | None = None
+    free_ns: int = 0
     _drain_due: bool = False
     _timer_ns: int | None = None
     _ring_ns: int | None = None
@@ -95,13 +101,22 @@ class SimNode:
         """End as after SIGTERM: answer whoever waits."""
         if self.life is None:
             return
-        if self.syncing is None and not self.paused:
-            self._drain(self.boots)
+        self._await_disk()
+        if not self.paused:
+            self._drain()
+            self._await_disk()
+        if not self.paused and self.life is not None:
             self._perform(lambda life, moment: life.stop(moment))
-        if self.syncing is not None:
-            self._after_sync(self.boots)  # an orderly end waits for the disk
+            self._await_disk()
         self._note("stopping")
         self._end()
+
+    def _await_disk(self) -> None:
+        """Let the disk end what is under way: an orderly end waits for it."""
+        for _ in range(AT_AN_END):
+            if self.syncing is None:
+                return
+            self._after_sync(self.boots)
 
     def pause(self) -> None:
         """Stop without ending."""
@@ -115,7 +130,7 @@ class SimNode:
         step, self.synced = self.synced, None
         if step is not None:
             self._finish(step)
-        self._schedule_drain()
+        self._look()
 
     def _end(self) -> None:
         self.life = None
@@ -142,19 +157,29 @@ class SimNode:
         """Take an event; one that comes to nobody is lost."""
         if self.life is not None:
             self.inbox.append(event)
-            self._schedule_drain()
+            if not self._drain_due:
+                self._look()
 
-    def _schedule_drain(self) -> None:
-        if not self._drain_due and self.syncing is None and not self.paused and self.inbox:
-            self._drain_due = True
-            self.time.after(self.wake_ns, self._drain, self.boots)
+    def _look(self) -> None:
+        """Take what is there, or have it taken once the node is free."""
+        if self.inbox and self.syncing is None and not self.paused and not self._drain_due:
+            now_ns = self.time.now_ns
+            if now_ns >= self.free_ns:
+                self._drain()
+            else:
+                self._drain_due = True
+                self.time.after(self.free_ns - now_ns, self._take_waiting, self.boots)
 
-    def _drain(self, boot: int) -> None:
-        if boot != self.boots or self.life is None:
+    def _take_waiting(self, boot: int) -> None:
+        if boot == self.boots:
+            self._drain_due = False
+            self._look()
+
+    def _drain(self) -> None:
+        """Hand all that came to the life; without anything, its timer rings."""
+        if self.life is None:
             return
-        self._drain_due = False
-        if self.paused or self.syncing is not None:
-            return
+        self.free_ns = self.time.now_ns + self.busy_ns
         events, self.inbox = self.inbox, []
         try:
             step = self.life.handle(self.clock.moment(), events)
@@ -170,8 +195,8 @@ class SimNode:
         if self.paused or self.syncing is not None or self._timer_ns is None:
             return  # it is looked at again once the node goes on
         if self.clock.monotonic_ns() >= self._timer_ns:
-            self._drain(boot)
-        elif self.life is not None:
+            self._drain()
+        else:
             self._arm()
 
     def _arm(self) -> None:
@@ -216,7 +241,7 @@ class SimNode:
             self.synced = step
             return
         self._finish(step)
-        self._schedule_drain()
+        self._look()
 
     def _finish(self, step: Step) -> None:
         """Write the traces and let out what may leave by now."""

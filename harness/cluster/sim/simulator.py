@@ -193,7 +193,7 @@ class Simulator:
             clock=clock,
             disk=SimDisk(rng=rng.child("disk"), swarm=swarm, data=bytearray()),
             rng=rng,
-            wake_ns=swarm.wake_ns,
+            busy_ns=swarm.busy_ns,
             boot=boot,
             send=network.send,
             answer=calls.answered,

@@ -20,11 +20,11 @@ class Swarm:
     """How links, disks and hosts behave before any fault.
 
     latency_ns: the least time of a message on its way. jitter_ns: up to how much is added. tail:
-    the share of messages that take up to `tail_ns` more. loss, double: shares of messages. wake_ns:
-    from an arrival until the node takes it. disk_ns: least and greatest time of a write with sync.
-    boot_ns: least and greatest time until a daemon that is started runs. rate_ppm: by up to how
-    much monotonic clocks run fast or slow. Loss, doubles and order are of links that do not keep
-    the order; others only see the tail.
+    the share of messages that take up to `tail_ns` more. loss, double: shares of messages. busy_ns:
+    how long a node is busy with what it took. disk_ns: least and greatest time of a write with
+    sync. boot_ns: least and greatest time until a daemon that is started runs. rate_ppm: by up to
+    how much monotonic clocks run fast or slow. Loss, doubles and order are of links that do not
+    keep the order; others only see the tail.
     """
 
     latency_ns: int = 200 * US
@@ -33,7 +33,7 @@ class Swarm:
     tail_ns: int = 100 * MS
     loss: float = 0.0
     double: float = 0.0
-    wake_ns: int = 20 * US
+    busy_ns: int = 100 * US
     disk_ns: tuple[int, int] = (100 * US, 1 * MS)
     boot_ns: tuple[int, int] = (50 * MS, 250 * MS)
     rate_ppm: int = 0
@@ -62,7 +62,7 @@ def draw_swarm(seed: int) -> Swarm:
         tail_ns=int(log_uniform("tail length", 5 * MS, 400 * MS)),
         loss=sometimes("loss", 0.001, 0.05),
         double=sometimes("double", 0.001, 0.05),
-        wake_ns=int(log_uniform("wake", 5 * US, 200 * US)),
+        busy_ns=int(log_uniform("busy", 20 * US, 500 * US)),
         disk_ns=(disk_ns, int(disk_ns * log_uniform("disk jitter", 1.1, 5.0))),
         rate_ppm=int(sometimes("rate", 10, 20_000)),
     )
