@@ -128,8 +128,11 @@ class _Reader:
 
     def take(self, number: int, line: bytes) -> None:
         """Take one line."""
-        record = self._record_of(line)
-        if record is None:
+        try:
+            record = self._parse(line)
+        except ValueError:
+            record = None
+        if not isinstance(record, dict) or not _well_formed(record):
             self._unread.append(number)
             return
         if record["boot"] != self._boot:
@@ -154,19 +157,14 @@ class _Reader:
             )
         self._unread.clear()
 
-    def _record_of(self, line: bytes) -> dict[str, Json] | None:
-        try:
-            value = self._parse(line)
-        except ValueError:
-            return None
-        if not isinstance(value, dict) or not _well_formed(value):
-            return None
-        return value
-
 
 def _well_formed(value: Mapping[str, Json]) -> bool:
-    get = value.get
-    return (
-        type(get("seq")) is type(get("boot_ns")) is type(get("wall_ns")) is int
-        and type(get("node")) is type(get("boot")) is type(get("event")) is str
-    )
+    try:
+        numbers = value["seq"], value["boot_ns"], value["wall_ns"]
+        names = value["node"], value["boot"], value["event"]
+    except KeyError:
+        return False
+    return (*map(type, numbers), *map(type, names)) == _TYPES
+
+
+_TYPES = (int, int, int, str, str, str)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 from splitbrain.cluster.sim.node import SimNode
 from splitbrain.cluster.sim.record import Recorder
@@ -17,6 +18,8 @@ from splitbrain.core.randomness import Keyed
 from splitbrain.core.simulated import Asked, Simulated
 
 Hear = Callable[[Heard], None]
+
+NEVER_NS = 1 << 62
 
 
 @dataclass(slots=True)
@@ -42,12 +45,16 @@ class SimCalls:
     swarm: Swarm
     recorder: Recorder | None = None
     _token: int = 0
+    _asked: int = 0
+    _deadlines: list[tuple[int, int, _Call]] = field(default_factory=list)
+    _sweep_ns: int = NEVER_NS
     _counts: dict[str, int] = field(default_factory=dict)
     _rngs: dict[str, Keyed] = field(default_factory=dict)
     _open: dict[str, dict[int, _Call]] = field(default_factory=dict)
 
     def ask(self, asker: str, ask: Ask, deadline_ns: int, hear: Hear) -> None:
         """Carry a question to a node."""
+        self._asked += 1
         number = self._counts[asker] = self._counts.get(asker, 0) + 1
         askers = self._rngs.get(asker)
         if askers is None:
@@ -57,7 +64,9 @@ class SimCalls:
         if self.recorder is not None:
             call.record = self.recorder.sent(asker, ask.node, b"", "request")
         self.time.after(self._latency_ns(call, 0), self._arrive, call)
-        self.time.after(deadline_ns - self.time.now_ns, self._expire, call)
+        heappush(self._deadlines, (deadline_ns, self._asked, call))
+        if deadline_ns < self._sweep_ns:
+            self._sweep_at(deadline_ns)
 
     def answered(self, node: str, token: int, payload: bytes) -> None:
         """Take a node's reply to its client."""
@@ -99,6 +108,21 @@ class SimCalls:
 
     def _close(self, call: _Call) -> None:
         self._done(call, Lost(f"{call.node}: the connection was closed"))
+
+    def _sweep_at(self, at_ns: int) -> None:
+        self._sweep_ns = at_ns
+        self.time.after(at_ns - self.time.now_ns, self._sweep, at_ns)
+
+    def _sweep(self, at_ns: int) -> None:
+        """End the questions whose deadline has come, and wait for that of the next."""
+        if at_ns != self._sweep_ns:
+            return  # an earlier deadline came up meanwhile
+        deadlines = self._deadlines
+        while deadlines and (deadlines[0][2].done or deadlines[0][0] <= self.time.now_ns):
+            self._expire(heappop(deadlines)[2])
+        self._sweep_ns = NEVER_NS
+        if deadlines:
+            self._sweep_at(deadlines[0][0])
 
     def _expire(self, call: _Call) -> None:
         if call.done:

@@ -32,7 +32,7 @@ class SimDisk:
     def begin(self) -> tuple[int, str | None]:
         """Begin to write and sync; give how long it takes, and why it will fail if it does."""
         self.syncs += 1
-        draws = self.rng.child("sync", self.syncs)
+        draws = Keyed(self.rng.bits(self.syncs))
         low, high = self.swarm.disk_ns
         taken_ns = low + draws.integer(max(1, high - low))
         for place, trouble in enumerate(self.troubles):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from splitbrain.cluster.sim.record import Recorder
@@ -11,6 +11,7 @@ from splitbrain.cluster.sim.swarm import MS, Swarm
 from splitbrain.cluster.sim.virtual_time import VirtualTime
 from splitbrain.core.cluster import Grudge, Trouble, Troubles
 from splitbrain.core.randomness import Keyed
+from splitbrain.core.simulated import Delivered
 from splitbrain.core.value import Value
 
 RETRANSMIT_NS = 200 * MS
@@ -20,7 +21,7 @@ _UNIT = 1 / (1 << 64)
 _LOW = (1 << 32) - 1
 _HALF_UNIT = 1 / (1 << 32)
 
-Arrive = Callable[[str, str, bytes], None]
+Take = Callable[[Delivered], None]
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ class _Link:
 
 @dataclass(slots=True, kw_only=True)
 class SimNetwork:
-    """All links. arrive: takes what arrives. ordered: whether links keep the order.
+    """All links. takers: by node, what takes what arrives. ordered: links keep the order.
 
     troubled: whether the swarm lets anything befall messages but their latency.
     """
@@ -50,7 +51,7 @@ class SimNetwork:
     seed: int
     swarm: Swarm
     ordered: bool
-    arrive: Arrive
+    takers: Mapping[str, Take]
     recorder: Recorder | None = None
     troubled: bool = False
     _links: dict[tuple[str, str], _Link] = field(default_factory=dict)
@@ -123,7 +124,7 @@ class SimNetwork:
             return
         if record is not None and self.recorder is not None:
             self.recorder.arrived(record)
-        self.arrive(sender, receiver, payload)
+        self.takers[receiver](Delivered(sender, payload))
 
     def _lost(self, record: int | None, fate: str) -> None:
         if record is not None and self.recorder is not None:

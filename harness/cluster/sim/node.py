@@ -155,10 +155,11 @@ class SimNode:
 
     def take(self, event: Event) -> None:
         """Take an event; one that comes to nobody is lost."""
-        if self.life is not None:
-            self.inbox.append(event)
-            if not self._drain_due:
-                self._look()
+        if self.life is None:
+            return
+        self.inbox.append(event)
+        if not self._drain_due:
+            self._look()
 
     def _look(self) -> None:
         """Take what is there, or have it taken once the node is free."""

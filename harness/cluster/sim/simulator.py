@@ -83,13 +83,14 @@ class Simulator:
         names = self.topology.nodes
         if self._keeps_messages:
             self._recorder = Recorder(self._time, system.message_kind)
+        takers: dict[str, Callable[[Delivered], None]] = {}
         self._network = SimNetwork(
             time=self._time,
             nodes=names,
             seed=seed,
             swarm=swarm,
             ordered=system.ordered_links,
-            arrive=self._arrive,
+            takers=takers,
             recorder=self._recorder,
         )
         self._calls = SimCalls(
@@ -102,6 +103,7 @@ class Simulator:
         )
         for name in names:
             self._nodes[name] = self._node(name, system, self._network, self._calls)
+            takers[name] = self._nodes[name].take
         self._daemons.daemon = daemon = str(getattr(system, "name", "node"))
         self.network = self._network
         self.clocks = SimClocks({name: node.clock for name, node in self._nodes.items()})
@@ -199,9 +201,6 @@ class Simulator:
             answer=calls.answered,
             on_end=calls.ended,
         )
-
-    def _arrive(self, sender: str, receiver: str, payload: bytes) -> None:
-        self._nodes[receiver].take(Delivered(sender, payload))
 
     def _ask_all(self, question: str) -> Mapping[str, Mapping[str, Value]]:
         found = {}

@@ -566,15 +566,23 @@ class RaftCore:
             self._commit_to(index)
 
     def _replicate(self, leadership: Leadership) -> None:
-        due = self._now_ns >= leadership.heartbeat_ns
+        """Send what there is to send, and heartbeats in idle periods (paper, figure 2)."""
+        now_ns, beat_ns = self._now_ns, self.options.heartbeat_ns
+        due = now_ns >= leadership.heartbeat_ns
         if due:
-            leadership.heartbeat_ns = self._now_ns + self.options.heartbeat_ns
+            leadership.heartbeat_ns = now_ns + beat_ns
             leadership.round += self.options.lease_reads
         if self.options.lease_reads:
             leadership.lease.sent(leadership.round, self._wall_ns)
         for name, follower in leadership.followers.items():
-            if due or follower.wants(self.log.last_index, leadership.round):
-                self._replicate_to(name, follower, leadership, due=due)
+            idle = due
+            if due and follower.sent_ns is not None and not self.options.lease_reads:
+                next_ns = follower.sent_ns + beat_ns
+                idle = next_ns <= now_ns
+                if not idle:
+                    leadership.heartbeat_ns = min(leadership.heartbeat_ns, next_ns)
+            if idle or follower.wants(self.log.last_index, leadership.round):
+                self._replicate_to(name, follower, leadership, due=idle)
 
     def _replicate_to(
         self, name: str, follower: Progress, leadership: Leadership, *, due: bool
@@ -607,7 +615,7 @@ class RaftCore:
             round=leadership.round,
             entries=entries,
         )
-        follower.round_sent = leadership.round
+        follower.round_sent, follower.sent_ns = leadership.round, self._now_ns
         if entries:
             follower.sending(previous + len(entries))
         self._send(name, message)
@@ -623,7 +631,7 @@ class RaftCore:
         if transfer.asked and not due:
             return
         transfer.asked = True
-        follower.round_sent = leadership.round
+        follower.round_sent, follower.sent_ns = leadership.round, self._now_ns
         snapshot, offset = transfer.snapshot, transfer.offset
         self._send(
             name,

@@ -164,11 +164,12 @@ def decode_message(value: Mapping[str, Json]) -> Message:
     if kind is None:
         message = f"there is no message {value.get('type')!r}"
         raise WireError(message)
-    names = _FIELDS[kind]
-    if len(value) != len(names) + 1:
+    readers = _READERS[kind]
+    if len(value) != len(readers) + 1:
         message = f"a message {value['type']!r} has other fields: {sorted(value)}"
         raise WireError(message)
-    arguments = {name: _DECODERS[name](name, value.get(name)) for name in names}
+    get = value.get
+    arguments = {name: read(name, get(name)) for name, read in readers}
     return cast("Callable[..., Message]", kind)(**arguments)
 
 
@@ -242,4 +243,7 @@ _DECODERS: Mapping[str, Callable[[str, Json], object]] = {
     "offset": _natural,
     "piece": _ascii,
     "entries": _entries,
+}
+_READERS = {
+    kind: tuple((name, _DECODERS[name]) for name in names) for kind, names in _FIELDS.items()
 }

@@ -18,10 +18,10 @@ class Progress:
     """One follower (paper, figure 2: nextIndex, matchIndex).
 
     probing: where the logs meet is not known yet; only empty Appends go out, one at a time.
-    asked: a probe is on its way. sent: the last index of each Append on its way. heard_ns: when the
-    follower last answered in this term. round: the latest read round that it confirmed.
-    round_sent: the latest that it was asked for. transfer: a snapshot on its way, since the
-    follower lacks what our log does not hold any more.
+    asked: a probe is on its way. sent: the last index of each Append on its way. sent_ns: when
+    anything was last sent. heard_ns: when the follower last answered in this term. round: the
+    latest read round that it confirmed. round_sent: the latest that it was asked for. transfer: a
+    snapshot on its way, since the follower lacks what our log does not hold any more.
     """
 
     next: int
@@ -30,6 +30,7 @@ class Progress:
     probing: bool = True
     asked: bool = False
     sent: deque[int] = field(default_factory=deque)
+    sent_ns: int | None = None
     round: int = 0
     round_sent: int = 0
     transfer: Transfer | None = None

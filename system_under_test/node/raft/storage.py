@@ -64,12 +64,12 @@ def replay(records: Iterable[Json]) -> Stored:
     base = 0
     for record in records:
         match record:
+            case ["append", int(first), list(items)] if first == base + len(entries) + 1:
+                entries.extend([_entry(item) for item in items])
             case ["state", int(term_read), str() | None as vote_read]:
                 term, vote = term_read, vote_read
             case ["truncate", int(first)] if base < first <= base + len(entries):
                 del entries[first - base - 1 :]
-            case ["append", int(first), list(items)] if first == base + len(entries) + 1:
-                entries.extend(_entry(item) for item in items)
             case ["snapshot", dict(content)]:
                 snapshot = _snapshot(content)
                 base = snapshot.base.index

@@ -23,6 +23,9 @@ MAX_COMMAND_BYTES = 1024 * 1024
 MAX_DEPTH = 64
 """How deep keys and arguments may be nested."""
 
+KNOWN_LENGTH = 256
+"""Commands up to this length are read once; how many are known is bounded too."""
+
 NULL = "null"
 OPEN_SESSION = "open-session"
 
@@ -108,20 +111,24 @@ def _depth(value: Json) -> int:
         depth += 1
         inner: list[Json] = []
         for item in level:
-            if isinstance(item, Mapping):
-                inner.extend(item.values())
-            elif isinstance(item, list):
-                inner.extend(item)
+            kind = type(item)
+            if kind is dict:
+                inner.extend(item.values())  # type: ignore[union-attr]
+            elif kind is list:
+                inner.extend(item)  # type: ignore[arg-type]
         level = inner
     return depth - 2  # the request itself, and the level of scalars
 
 
-@lru_cache(maxsize=64)
 def command_in(text: str) -> Mapping[str, Json] | None:
     """Read a client's command out of the log; None for a no-op and for a configuration.
 
     Where many nodes live in one process, as in the simulator, one reads it for the others.
     """
+    return _known_command(text) if len(text) <= KNOWN_LENGTH else _read_command(text)
+
+
+def _read_command(text: str) -> Mapping[str, Json] | None:
     if text == NO_OP or members_in(text) is not None:
         return None
     command = parse(text)
@@ -129,6 +136,9 @@ def command_in(text: str) -> Mapping[str, Json] | None:
         message = f"a command is an object, not {text[:80]}"
         raise TypeError(message)
     return command
+
+
+_known_command = lru_cache(maxsize=4096)(_read_command)
 
 
 class Store:
