@@ -41,12 +41,6 @@ def log_identity(protocol: str, node: str) -> dict[str, Json]:
     return {"log": f"splitbrain-{protocol}", "version": 1, "node": node}
 
 
-@dataclass(frozen=True, slots=True)
-class _Scan:
-    frames: tuple[tuple[Json, ...], ...]
-    end: int
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """What the bytes of a log hold. frames: how many, the identity's included; 0 of a new log.
@@ -63,18 +57,38 @@ def _compact(value: Json) -> bytes:
     return compact_text(value).encode("ascii")
 
 
+NOTHING = Image(records=(), frames=0, end=0)
+"""The image of a new log."""
+
+
 def read_image(
-    path: Path, data: bytes, identity: Mapping[str, Json], parse: Parse = parse
+    path: Path,
+    data: bytes,
+    identity: Mapping[str, Json],
+    *,
+    known: Image = NOTHING,
+    parse: Parse = parse,
 ) -> Image:
-    """Read the bytes of a log; path: for messages alone. parse: what reads JSON.
+    """Read the bytes of a log; path: for messages alone.
+
+    known: what an earlier reading gave, where the bytes up to its end are the same. parse: what
+    reads JSON.
 
     Raises: NodeError when it is damaged in its middle, or belongs to another identity.
     """
-    scan = _scan(path, data, parse)
-    if scan.frames:
-        _require_identity(path, scan.frames[0], identity)
-    records = tuple(record for frame in scan.frames[1:] for record in frame)
-    return Image(records=records, frames=len(scan.frames), end=scan.end)
+    records, frames, place = list(known.records), known.frames, known.end
+    while place < len(data):
+        found = _frame_at(data, place, frames, parse)
+        if found is None:
+            _refuse_damage(path, data, place, frames, parse)
+            break
+        of_frame, place = found
+        if frames:
+            records.extend(of_frame)
+        else:
+            _require_identity(path, of_frame, identity)
+        frames += 1
+    return Image(records=tuple(records), frames=frames, end=place)
 
 
 def encode_log_frame(number: int, records: Sequence[Json], compact: Compact = _compact) -> bytes:
@@ -230,19 +244,6 @@ def _cut_tail(path: Path, descriptor: int, end: int, size: int) -> tuple[str, ..
     os.ftruncate(descriptor, end)
     os.fsync(descriptor)
     return (f"the log {path} had a torn tail: {size - end} bytes cut off at byte {end}",)
-
-
-def _scan(path: Path, data: bytes, parse: Parse) -> _Scan:
-    frames: list[tuple[Json, ...]] = []
-    place = 0
-    while place < len(data):
-        found = _frame_at(data, place, len(frames), parse)
-        if found is None:
-            _refuse_damage(path, data, place, len(frames), parse)
-            break
-        records, place = found
-        frames.append(records)
-    return _Scan(tuple(frames), place)
 
 
 def _frame_at(

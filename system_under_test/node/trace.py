@@ -96,21 +96,31 @@ class TraceFile:
         os.close(self._descriptor)
 
 
+def parse_lines(lines: Sequence[bytes]) -> list[Json]:
+    """Read JSON, a value a line; None also for a line that is no JSON."""
+    return [_parsed(line) for line in lines]
+
+
+def _parsed(line: bytes) -> Json:
+    try:
+        return parse(line)
+    except ValueError:
+        return None
+
+
 def read_trace(
-    data: bytes, parse: Callable[[bytes], Json] = parse
+    data: bytes, parse_lines: Callable[[Sequence[bytes]], Sequence[Json]] = parse_lines
 ) -> tuple[list[dict[str, Json]], list[str]]:
     """Read the trace of one node: its records, and one line for each gap; never raises.
 
-    parse: what reads JSON, and raises ValueError for what is none.
-
     A line that a crash cut short is no gap: it is the last of its boot, and its step never left.
     """
-    reader = _Reader(parse)
+    reader = _Reader()
     lines = data.split(b"\n")
     if lines[-1] == b"":
         lines.pop()
-    for number, line in enumerate(lines, 1):
-        reader.take(number, line)
+    for number, record in enumerate(parse_lines(lines), 1):
+        reader.take(number, record)
     reader.end_of_boot()
     return reader.records, reader.gaps
 
@@ -118,20 +128,15 @@ def read_trace(
 class _Reader:
     """Follows the lines of a trace. unread: numbers of the lines not read since the last record."""
 
-    def __init__(self, parse: Callable[[bytes], Json]) -> None:
-        self._parse = parse
+    def __init__(self) -> None:
         self.records: list[dict[str, Json]] = []
         self.gaps: list[str] = []
         self._boot: Json = None
         self._next = 0
         self._unread: list[int] = []
 
-    def take(self, number: int, line: bytes) -> None:
-        """Take one line."""
-        try:
-            record = self._parse(line)
-        except ValueError:
-            record = None
+    def take(self, number: int, record: Json) -> None:
+        """Take what stands in a line."""
         if not isinstance(record, dict) or not _well_formed(record):
             self._unread.append(number)
             return

@@ -5,6 +5,7 @@ Nodes themselves have the standard library alone, which takes several times as l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import msgspec
@@ -12,7 +13,8 @@ import msgspec
 from splitbrain.system_under_test.node.canonical import Json, compact_text
 
 encode = msgspec.json.Encoder().encode
-decode = msgspec.json.Decoder().decode
+_decoder = msgspec.json.Decoder()
+decode = _decoder.decode
 
 
 def parse(text: bytes) -> Json:
@@ -24,6 +26,22 @@ def parse(text: bytes) -> Json:
     except RecursionError:
         message = "the JSON is nested too deeply"
         raise ValueError(message) from None
+
+
+def parse_lines(lines: Sequence[bytes]) -> Sequence[Json]:
+    """Read JSON, a value a line; None also for a line that is no JSON."""
+    try:
+        found: list[Json] = _decoder.decode_lines(b"\n".join(lines))
+    except (msgspec.MsgspecError, RecursionError):
+        found = []
+    return found if len(found) == len(lines) else [_parsed(line) for line in lines]
+
+
+def _parsed(line: bytes) -> Json:
+    try:
+        return parse(line)
+    except ValueError:
+        return None
 
 
 def compact(value: Json) -> bytes:

@@ -29,7 +29,13 @@ from splitbrain.core.simulated import (
 from splitbrain.core.value import Value
 from splitbrain.system_under_test.node import effects
 from splitbrain.system_under_test.node.canonical import Json
-from splitbrain.system_under_test.node.durable import encode_log_frame, log_identity, read_image
+from splitbrain.system_under_test.node.durable import (
+    NOTHING,
+    Image,
+    encode_log_frame,
+    log_identity,
+    read_image,
+)
 from splitbrain.system_under_test.node.effects import (
     Persist,
     Persisted,
@@ -73,6 +79,10 @@ class SimulatedNodes(ABC):
     def _known(self) -> Known | None:
         return {} if self.messages_are_values else None
 
+    @cached_property
+    def _images(self) -> dict[str, tuple[bytes, Image]]:
+        return {}
+
     @abstractmethod
     def make(self, node: str, topology: Topology, records: Sequence[Json], now_ns: int) -> Service:
         """Make a node from the records that its log holds. Raises: NodeError."""
@@ -86,7 +96,7 @@ class SimulatedNodes(ABC):
         """
         identity = log_identity(self.name, node)
         try:
-            image = read_image(LOG_PATH, disk, identity, quick_json.parse)
+            image = self._read(node, disk, identity)
             service = self.make(node, topology, image.records, moment.now_ns)
         except Exception as error:
             raise _death(error) from error
@@ -100,6 +110,15 @@ class SimulatedNodes(ABC):
             service, node=node, boot=boot, identity=identity, frames=frames, known=self._known
         )
         return Booted(life=life, disk=kept, notes=notes)
+
+    def _read(self, node: str, disk: bytes, identity: Mapping[str, Json]) -> Image:
+        """Read a node's log; what an earlier life of it read is not read again."""
+        before, known = self._images.get(node, (b"", NOTHING))
+        if not disk.startswith(before):
+            known = NOTHING
+        image = read_image(LOG_PATH, disk, identity, known=known, parse=quick_json.parse)
+        self._images[node] = disk[: image.end], image
+        return image
 
     def encode_request(self, request: Mapping[str, Value]) -> bytes:
         """Give a client's request as it goes over the wire."""

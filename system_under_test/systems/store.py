@@ -212,7 +212,7 @@ class StoreSystem(AsksNodes, SimulatedService):
 
     def read_trace(self, node: str, data: bytes) -> Trace:
         """Read a node's trace, and name its gaps."""
-        records, gaps = read_trace(data, quick_json.parse)
+        records, gaps = read_trace(data, quick_json.parse_lines)
         objects = cast("list[dict[str, Value]]", records)
         return Trace(node=node, records=tuple(objects), gaps=tuple(gaps))
 

@@ -90,11 +90,11 @@ def _snapshot(content: Mapping[str, Json]) -> Snapshot:
 
 
 def _entry(item: Json) -> Entry:
-    match item:
-        case [int(term), str(text)]:
+    if type(item) is list and len(item) == 2:
+        term, text = item
+        if type(term) is int and type(text) is str:
             return Entry(term, text)
-        case _:
-            raise _misfit(item)
+    raise _misfit(item)
 
 
 def _misfit(record: Json) -> NodeError:
