@@ -62,7 +62,10 @@ class Keyed(msgspec.Struct, frozen=True, gc=False):
 
     def integer(self, below: int, number: int = 0) -> int:
         """Give an integer of [0, below)."""
-        return (self.bits(number) * below) >> 64
+        z = (self.state + (number + 1) * _GOLDEN) & _MASK
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
+        return ((z ^ (z >> 31)) * below) >> 64
 
     def choice(self, items: Sequence[T], number: int = 0) -> T:
         """Give one of the items."""

@@ -275,22 +275,20 @@ class ServiceLife:
         replies: list[tuple[int, bytes]] = []
         last, payload = None, b""
         for effect in found:
-            # An `isinstance` of each would do the same: this is where runs spend their time.
-            kind = type(effect)
-            if kind is Send:
-                message = effect.message  # type: ignore[union-attr]
+            if isinstance(effect, Trace):
+                traces.append(effect)
+            elif isinstance(effect, Send):
+                message = effect.message
                 if self._known is None or message != last:
                     payload = encode(self._service.encode_message(message))
                     last = message
-                sends.append((effect.to, payload))  # type: ignore[union-attr]
-            elif kind is Trace:
-                traces.append(effect)
+                sends.append((effect.to, payload))
             elif isinstance(effect, SetTimer):
                 step.timer_ns, step.sets_timer = effect.at_ns, True
-            elif isinstance(effect, Reply):
-                replies.append((effect.token, self._body(effect.body)))
             elif isinstance(effect, Persist):
                 persists.append(effect)
+            elif isinstance(effect, Reply):
+                replies.append((effect.token, self._body(effect.body)))
             else:
                 text = f"the simulator knows no effect {effect!r}"
                 raise TypeError(text)

@@ -98,6 +98,7 @@ class RaftCore:
         self.applied = self.log.base_index
         self._others = options.others
         self._majority = 0
+        self._quorum_ns = options.quorum_ns
         self._booted_ns = now_ns
         self._now_ns = now_ns
         self._wall_ns = 0
@@ -180,7 +181,8 @@ class RaftCore:
         if leadership is None:
             self._apply_committed()
         else:
-            self._append_requests(leadership)
+            if self._requests:
+                self._append_requests(leadership)
             self._commit_by_counting(leadership)
             self._apply_committed()
             if leadership.change is not None:
@@ -212,7 +214,7 @@ class RaftCore:
                 self._stand()
         elif self.options.check_quorum:
             # Thesis 6.2: a leader cut off must not keep its clients waiting, nor believe in itself.
-            since_ns = self._now_ns - self.options.quorum_ns
+            since_ns = self._now_ns - self._quorum_ns
             if not leadership.hears_majority(since_ns, self._majority):
                 self._follow(None, "quorum-lost")
 
@@ -526,8 +528,6 @@ class RaftCore:
     # -- replication: the leader's side
 
     def _append_requests(self, leadership: Leadership) -> None:
-        if not self._requests:
-            return
         entries = []
         for number, (token, command) in enumerate(self._requests, self.log.last_index + 1):
             opening = command.opens
@@ -574,6 +574,7 @@ class RaftCore:
             leadership.round += self.options.lease_reads
         if self.options.lease_reads:
             leadership.lease.sent(leadership.round, self._wall_ns)
+        last_index, number = self.log.last_index, leadership.round
         for name, follower in leadership.followers.items():
             idle = due
             if due and follower.sent_ns is not None and not self.options.lease_reads:
@@ -581,7 +582,14 @@ class RaftCore:
                 idle = next_ns <= now_ns
                 if not idle:
                     leadership.heartbeat_ns = min(leadership.heartbeat_ns, next_ns)
-            if idle or follower.wants(self.log.last_index, leadership.round):
+            # Most of the time there is nothing, and a leader asks after every event.
+            if (
+                idle
+                or follower.next <= last_index
+                or follower.round_sent < number
+                or follower.probing
+                or follower.transfer is not None
+            ):
                 self._replicate_to(name, follower, leadership, due=idle)
 
     def _replicate_to(

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from operator import attrgetter
-from typing import cast
 
 from ..canonical import Json
 from ..value import named_value
@@ -170,7 +169,7 @@ def decode_message(value: Mapping[str, Json]) -> Message:
         raise WireError(message)
     get = value.get
     arguments = {name: read(name, get(name)) for name, read in readers}
-    return cast("Callable[..., Message]", kind)(**arguments)
+    return kind(**arguments)  # type: ignore[arg-type] # each was read as its name asks
 
 
 def _natural(name: str, value: Json) -> int:

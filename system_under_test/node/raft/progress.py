@@ -35,18 +35,6 @@ class Progress:
     round_sent: int = 0
     transfer: Transfer | None = None
 
-    def wants(self, last_index: int, number: int) -> bool:
-        """Tell whether there may be something to send; number: of the leader's latest read round.
-
-        Most of the time there is not, and a leader asks after every event.
-        """
-        return (
-            self.next <= last_index
-            or self.round_sent < number
-            or self.probing
-            or self.transfer is not None
-        )
-
     def may_send(self, last_index: int) -> bool:
         """Tell whether entries can go out now."""
         return not self.probing and self.next <= last_index and len(self.sent) < WINDOW
