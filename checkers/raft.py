@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from splitbrain.checkers.raft_traces.commits import Commits
 from splitbrain.checkers.raft_traces.findings import Findings
 from splitbrain.checkers.raft_traces.replica import Forgotten, Replica
-from splitbrain.checkers.raft_traces.trace import Record, records_of, steps_of
-from splitbrain.core.evidence import Evidence, Need, Trace
+from splitbrain.checkers.raft_traces.trace import Reading, Record, records_of
+from splitbrain.core.evidence import Evidence, Need
 from splitbrain.core.value import Value
 from splitbrain.core.verdict import Status, Verdict, unknown
 
@@ -39,7 +39,7 @@ class Raft:
 
     def check(self, evidence: Evidence) -> Verdict:
         """Judge every property; a violation that is proved stands whatever else is missing."""
-        traces = [trace for _, trace in sorted((evidence.traces or {}).items())]
+        traces = [Reading.of(trace) for _, trace in sorted((evidence.traces or {}).items())]
         if not traces:
             return unknown("no node left a trace")
         commits = Commits.of(traces)
@@ -52,14 +52,14 @@ class Raft:
         return _verdict(traces, findings, commits)
 
 
-def _judge(traces: Sequence[Trace], commits: Commits) -> Findings:
+def _judge(traces: Sequence[Reading], commits: Commits) -> Findings:
     findings = Findings()
     _check_elections(traces, findings)
     entries = _Entries(findings)
     forgotten: list[Forgotten] = []
     for trace in traces:
         replica = Replica(trace.node, findings, commits, entries.take)
-        for step in steps_of(trace):
+        for step in trace.steps:
             replica.take(step)
         forgotten += replica.forgotten
     commits.check_applied(findings)
@@ -94,7 +94,7 @@ class _Entries:
                 return  # every later entry of this record differs for the same cause
 
 
-def _check_elections(traces: Sequence[Trace], findings: Findings) -> None:
+def _check_elections(traces: Sequence[Reading], findings: Findings) -> None:
     """One vote a term and node, over all its boots; one leader a term; each by a majority."""
     votes: dict[tuple[str, int], tuple[Record, set[str]]] = {}
     for node, record in records_of(traces, "vote"):
@@ -163,15 +163,15 @@ def _check_majority(
         )
 
 
-def _latest_term(trace: Trace) -> int:
+def _latest_term(trace: Reading) -> int:
     """Give the last term that a node shows in a trace without gaps; -1 when that proves nothing."""
-    if trace.gaps or any(step.gap is not None for step in steps_of(trace)):
+    if trace.gaps or any(step.gap is not None for step in trace.steps):
         return -1
     return max((_number(record.get("term", -1)) for record in trace.records), default=-1)
 
 
 def _check_forgotten(
-    traces: Sequence[Trace], forgotten: Sequence[Forgotten], findings: Findings
+    traces: Sequence[Reading], forgotten: Sequence[Forgotten], findings: Findings
 ) -> None:
     """Accuse a node of having forgotten entries that no leader can have made it drop.
 
@@ -184,7 +184,7 @@ def _check_forgotten(
     excused: set[int] = set()
     for trace in traces:
         replica = Replica(trace.node, Findings(), Commits(), lambda _record, _skip: None)
-        for step in steps_of(trace):
+        for step in trace.steps:
             replica.take(step)
             if step.record is not None and step.record["event"] == "lead":
                 excused |= {
@@ -204,7 +204,7 @@ def _check_forgotten(
             )
 
 
-def _verdict(traces: Sequence[Trace], findings: Findings, commits: Commits) -> Verdict:
+def _verdict(traces: Sequence[Reading], findings: Findings, commits: Commits) -> Verdict:
     reasons = [*_reasons(traces, findings), *_untraced(traces)]
     led = sorted(
         ((record["term"], node) for node, record in records_of(traces, "lead")),
@@ -226,7 +226,7 @@ def _verdict(traces: Sequence[Trace], findings: Findings, commits: Commits) -> V
     )
 
 
-def _reasons(traces: Sequence[Trace], findings: Findings) -> list[str]:
+def _reasons(traces: Sequence[Reading], findings: Findings) -> list[str]:
     """Name what is missing, and what it leaves open."""
     reasons = []
     for trace in traces:
@@ -244,7 +244,7 @@ def _reasons(traces: Sequence[Trace], findings: Findings) -> list[str]:
     return reasons
 
 
-def _untraced(traces: Sequence[Trace]) -> list[str]:
+def _untraced(traces: Sequence[Reading]) -> list[str]:
     """Name the nodes that took part in elections, and whose traces are not here."""
     named = {record["for"] for _, record in records_of(traces, "vote")}
     for _, record in records_of(traces, "lead"):
@@ -254,7 +254,7 @@ def _untraced(traces: Sequence[Trace]) -> list[str]:
 
 
 def _stats(
-    traces: Sequence[Trace], findings: Findings, led: Sequence[tuple[int, str]]
+    traces: Sequence[Reading], findings: Findings, led: Sequence[tuple[int, str]]
 ) -> dict[str, Value]:
     events: Counter[str] = Counter()
     highest: dict[str, int] = {"committed": 0, "applied": 0, "term": 0}

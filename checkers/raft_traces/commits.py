@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from splitbrain.checkers.raft_traces.findings import Findings
-from splitbrain.checkers.raft_traces.trace import Log, Record, records_of
-from splitbrain.core.evidence import Trace
+from splitbrain.checkers.raft_traces.trace import Log, Reading, Record, records_of
 
 
 @dataclass(slots=True)
@@ -52,7 +51,7 @@ class Commits:
     consistent: bool = True
 
     @classmethod
-    def of(cls, traces: Iterable[Trace], *, consistent: bool = True) -> Commits:
+    def of(cls, traces: Iterable[Reading], *, consistent: bool = True) -> Commits:
         """Collect the commits of all nodes, each under the lowest term that vouches for it.
 
         A commit record of term T, on any node, says that a leader of term T or before committed.

@@ -7,7 +7,7 @@ doubled, mixed up or took from another node's trace are gaps too, and prove noth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +67,13 @@ _OPTIONAL: Mapping[str, Mapping[str, Callable[[object], bool]]] = {
 }
 """What they read where it is there."""
 
+_RULES: Mapping[str, tuple[tuple[str, Callable[[object], bool], bool], ...]] = {
+    event: (
+        *((name, right, True) for name, right in fields.items()),
+        *((name, right, False) for name, right in _OPTIONAL.get(event, {}).items()),
+    )
+    for event, fields in _FIELDS.items()
+}
 _SHOWN_LIMIT = 60
 
 
@@ -75,10 +82,8 @@ def complaint_about(record: Record) -> str | None:
     event = record.get("event")
     if not isinstance(event, str):
         return f"a record has the event {_shown(event)}"
-    fields = _FIELDS.get(event, {})
-    optional = {name: right for name, right in _OPTIONAL.get(event, {}).items() if name in record}
-    for name, right in (*fields.items(), *optional.items()):
-        if not right(record.get(name)):
+    for name, right, is_needed in _RULES.get(event, ()):
+        if not right(record.get(name)) and (is_needed or name in record):
             return f"its {event} record has the {name} {_shown(record.get(name))}"
     if event == "append" and len(record["terms"]) != len(record["hashes"]):
         return "its append record has not as many terms as hashes"
@@ -173,7 +178,37 @@ class Step:
     restarted: bool = False
 
 
-def steps_of(trace: Trace) -> Iterator[Step]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A trace that was read. records: all of it; steps: what is usable. gaps: as of the trace.
+
+    by_event: the usable records of each event, in order.
+    """
+
+    node: str
+    records: Sequence[Record]
+    gaps: Sequence[str]
+    steps: Sequence[Step]
+    by_event: Mapping[str, Sequence[Record]]
+
+    @classmethod
+    def of(cls, trace: Trace) -> Reading:
+        """Read a trace, once for all rules."""
+        steps = list(_steps_of(trace))
+        by_event: dict[str, list[Record]] = {}
+        for step in steps:
+            if step.record is not None:
+                by_event.setdefault(step.record["event"], []).append(step.record)
+        return cls(
+            node=trace.node,
+            records=trace.records,
+            gaps=trace.gaps,
+            steps=steps,
+            by_event=by_event,
+        )
+
+
+def _steps_of(trace: Trace) -> Iterator[Step]:
     """Give a trace's records in their order, with a gap wherever something is missing.
 
     The numbers of a boot only rise and no boot comes back, so that nothing counts twice.
@@ -250,9 +285,8 @@ def only_entry(record: Record, index: int | None) -> dict[str, Any]:
     return shown
 
 
-def records_of(traces: Iterable[Trace], event: str) -> Iterator[tuple[str, Record]]:
+def records_of(readings: Iterable[Reading], event: str) -> Iterator[tuple[str, Record]]:
     """Give the usable records of one event, each with its node."""
-    for trace in traces:
-        for step in steps_of(trace):
-            if step.record is not None and step.record["event"] == event:
-                yield trace.node, step.record
+    for reading in readings:
+        for record in reading.by_event.get(event, ()):
+            yield reading.node, record
