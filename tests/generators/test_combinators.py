@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from splitbrain.core.client import Fail, Ok
 from splitbrain.core.errors import ContractError, UsageError
@@ -293,7 +294,7 @@ def test_sides_keep_to_themselves():
 
 
 def test_operations_are_changed_and_left_out():
-    doubled = changed(lambda i: i._replace(argument=[i.argument, i.argument]), once("w", None, 3))
+    doubled = changed(lambda i: replace(i, argument=[i.argument, i.argument]), once("w", None, 3))
     assert simulate(doubled).operations[0].argument == [3, 3]
     some = accepted(lambda i: i.f != "b", sequence(once("a"), once("b"), once("c")))
     assert names(simulate(some)) == ["a", "c"]
@@ -435,4 +436,4 @@ def test_once_exhausted_a_generator_stays_so():
     ):
         step, after = generator.step(context)
         assert step is None
-        assert after.step(context._replace(time_ns=10**12))[0] is None
+        assert after.step(replace(context, time_ns=10**12))[0] is None

@@ -195,7 +195,7 @@ def test_long_random_runs_break_no_property(size: int) -> None:
 
 
 def test_random_runs_do_real_work() -> None:
-    cluster = survive(1, 5, 10.0, snapshot_entries=20, snapshot_chunk=50)
+    cluster = survive(2, 5, 10.0, snapshot_entries=20, snapshot_chunk=50)
     assert sum(call.ok for call in cluster.calls) > 100
     events = [record["event"] for records in cluster.traces().values() for record in records]
     for event in ("truncate", "lead", "step-down", "vote", "snapshot", "install", "config"):
