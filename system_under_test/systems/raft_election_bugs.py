@@ -122,12 +122,13 @@ VOTES_ALWAYS_ENOUGH = PlantedBug(
     checker="raft",
     anomaly="two-leaders",
     # n1 leads first. Two groups of two, each with one vote to give: n1 hears no majority and stands
-    # for the next term, which n3 asks for as well, or n4 if n3's log is the shorter one.
+    # for the next term, which n3 asks for as well, or n4 if n3's log is the shorter one. Nobody's
+    # patience ends while one message takes 400 ms more than others, or terms part.
     options={
         "bugs": ["votes-always-enough"],
         "election_ms": None,
         "nodes": {
-            "n1": {"election_ms": [250, 350]},
+            "n1": {"election_ms": [500, 600]},
             "n3": {"election_ms": [1000, 1200]},
             "n4": {"election_ms": [1600, 1800]},
         },
