@@ -30,11 +30,15 @@ def parse(text: bytes) -> Json:
 
 def parse_lines(lines: Sequence[bytes]) -> Sequence[Json]:
     """Read JSON, a value a line; None also for a line that is no JSON."""
-    try:
-        found: list[Json] = _decoder.decode_lines(b"\n".join(lines))
-    except (msgspec.MsgspecError, RecursionError):
-        found = []
-    return found if len(found) == len(lines) else [_parsed(line) for line in lines]
+    # Where each line is an object by its ends, none is half of one: "}" and "{" never meet in JSON.
+    if all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
+        try:
+            found: list[Json] = _decoder.decode_lines(b"\n".join(lines))
+        except (msgspec.MsgspecError, RecursionError):
+            found = []
+        if len(found) == len(lines):
+            return found
+    return [_parsed(line) for line in lines]
 
 
 def _parsed(line: bytes) -> Json:

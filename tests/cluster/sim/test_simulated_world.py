@@ -276,3 +276,45 @@ def test_worlds_differ_by_seed_and_only_by_seed() -> None:
     for name in ("tail", "loss", "double", "rate_ppm"):
         on = sum(bool(getattr(world, name)) for world in worlds)
         assert 5 < on < 35, name
+
+
+def test_what_comes_while_a_node_is_busy_is_one_batch() -> None:
+    sizes: list[int] = []
+
+    class Counter(Teller):
+        def handle(self, moment: Moment, events: Sequence[Event]) -> Step:
+            sizes.append(len(events))
+            return Step()
+
+    class Counters(Tellers):
+        def boot(
+            self, node: str, topology: Any, disk: bytes, moment: Moment, number: int
+        ) -> Booted:
+            return Booted(life=Counter(disk), disk=disk)
+
+    sim = Simulator(node_count=1, swarm=False)
+    sim.start(sim.inhabit(Counters(ordered=True), seed=1))
+    node = sim._nodes["n1"]
+    for number in range(4):
+        node.take(Asked(number, b""))  # all at one moment: the first finds the node free
+    sim.run_until(lambda: False, sim.now_ns + CALM.busy_ns)
+    assert sizes == [1, 3]
+    sim.run_until(lambda: False, sim.now_ns + CALM.busy_ns)
+    node.take(Asked(9, b""))
+    assert sizes == [1, 3, 1]
+
+
+def test_every_question_ends_at_its_own_deadline() -> None:
+    world = World()
+    world.sim.daemons.pause("p", ["n2"])
+    began_ns = world.sim.now_ns
+    ended: dict[int, int] = {}
+    for ms in (50, 400, 20, 300, 20):
+        world.sim.ask(
+            "p0",
+            Ask("n2", {"say": ""}),
+            began_ns + ms * 1_000_000,
+            lambda heard, ms=ms: ended.setdefault(ms, world.sim.now_ns - began_ns),  # type: ignore[misc]
+        )
+    world.wait(1.0)
+    assert ended == {ms: ms * 1_000_000 for ms in (50, 400, 20, 300)}

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitbrain.system_under_test.node.durable import DurableLog
+from splitbrain.system_under_test.node.durable import (
+    NOTHING,
+    DurableLog,
+    Image,
+    encode_log_frame,
+    read_image,
+)
 from splitbrain.system_under_test.node.errors import NodeError
 
 WHO = {"log": "test", "node": "n1"}
@@ -143,3 +149,29 @@ def test_a_disk_that_refuses_is_one_clear_line(tmp_path: Path) -> None:
     log.close()
     with pytest.raises(NodeError, match="cannot be written: Bad file descriptor"):
         log.sync()
+
+
+@given(
+    frames=st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=3), max_size=6),
+    before=st.integers(0, 6),
+    cut=st.integers(0, 200),
+    flip=st.none() | st.integers(0, 400),
+)
+def test_a_log_that_grew_reads_as_one_that_was_never_read(
+    frames: list[list[int]], before: int, cut: int, flip: int | None
+) -> None:
+    pieces = [encode_log_frame(n, items) for n, items in enumerate([[WHO], *frames])]
+    known = read_image(Path("log"), b"".join(pieces[: before + 1]), WHO)
+    data = bytearray(b"".join(pieces))
+    if flip is not None and known.end <= flip < len(data):
+        data[flip] ^= 1
+    del data[max(known.end, len(data) - cut) :]
+    assert outcome(bytes(data), known) == outcome(bytes(data), NOTHING)
+
+
+def outcome(data: bytes, known: Image) -> object:
+    """Give what a log reads as, or why it cannot be read."""
+    try:
+        return read_image(Path("log"), data, WHO, known=known)
+    except NodeError as error:
+        return str(error)

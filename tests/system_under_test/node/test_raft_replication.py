@@ -301,3 +301,33 @@ def test_messages_of_strangers_are_ignored() -> None:
     node = Lone()
     assert sent(node.hear("n9", append(5)), AppendReply) == []
     assert node.core.term == 0
+
+
+def test_heartbeats_are_for_idle_periods() -> None:
+    # Paper, figure 2: "repeat during idle periods to prevent election timeouts"
+    node = Lone().lead()
+    node.agree("n2", 0)
+    node.agree("n3", 0)
+    node.effects.clear()
+    for number in range(10):
+        node.wait(40)
+        node.ask("write", number)
+        node.agree("n2", node.core.log.last_index)
+        node.agree("n3", node.core.log.last_index)
+    assert all(message.entries for message in sent(node.effects, Append))
+    assert sent(node.wait(49), Append) == []
+    beats = sent(node.wait(1), Append)
+    assert [message.entries for message in beats] == [(), ()]
+    assert sent(node.wait(49), Append) == []
+    assert len(sent(node.wait(1), Append)) == 2
+
+
+def test_only_who_was_left_alone_gets_a_heartbeat() -> None:
+    node = Lone().lead()
+    node.agree("n2", 0)
+    node.wait(30)
+    node.agree("n3", 0)  # only now n3's log meets ours, and it gets the no-op
+    made = node.wait(20)
+    assert (len(sent(made, Append, "n2")), len(sent(made, Append, "n3"))) == (1, 0)
+    made = node.wait(30)
+    assert (len(sent(made, Append, "n2")), len(sent(made, Append, "n3"))) == (0, 1)
