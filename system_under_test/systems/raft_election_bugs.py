@@ -122,15 +122,15 @@ VOTES_ALWAYS_ENOUGH = PlantedBug(
     checker="raft",
     anomaly="two-leaders",
     # n1 leads first. Two groups of two, each with one vote to give: n1 hears no majority and stands
-    # for the next term, which n3 asks for as well, or n4 if n3's log is the shorter one. Nobody's
-    # patience ends while one message takes 400 ms more than others, or terms part.
+    # for the next term, which n3 asks for as well, or n4 if n3's log is the shorter one; and again,
+    # since a vote may be lost or late. Nobody's patience is shorter than a late message takes.
     options={
         "bugs": ["votes-always-enough"],
         "election_ms": None,
         "nodes": {
-            "n1": {"election_ms": [500, 600]},
-            "n3": {"election_ms": [1000, 1200]},
-            "n4": {"election_ms": [1600, 1800]},
+            "n1": {"election_ms": [450, 500]},
+            "n3": {"election_ms": [750, 800]},
+            "n4": {"election_ms": [900, 1000]},
         },
     },
     schedule=Schedule(
@@ -139,7 +139,7 @@ VOTES_ALWAYS_ENOUGH = PlantedBug(
                 id="three-groups",
                 kind="partition",
                 start=WORKING,
-                duration_s=4.0,
+                duration_s=5.5,
                 params={
                     "grudge": {
                         "n1": ["n3", "n4", "n5"],
@@ -153,7 +153,7 @@ VOTES_ALWAYS_ENOUGH = PlantedBug(
         )
     ),
     operation_timeout_s=1.0,
-    time_limit_s=8.0,
+    time_limit_s=9.0,
     rate_hz=100.0,
 )
 
