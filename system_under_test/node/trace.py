@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .canonical import Json, compact_text, parse
 from .effects import Trace
@@ -140,18 +141,17 @@ class _Reader:
         if not isinstance(record, dict) or not _well_formed(record):
             self._unread.append(number)
             return
-        if record["boot"] != self._boot:
+        boot, seq = record["boot"], record["seq"]
+        assert isinstance(seq, int)
+        if boot != self._boot:
             self.end_of_boot()
-            self._boot, self._next = record["boot"], 0
+            self._boot, self._next = boot, 0
         elif self._unread:
             self.gaps.append(f"line {self._unread[0]}: cannot be read, in the middle of a boot")
             self._unread.clear()
-        if record["seq"] != self._next:
-            self.gaps.append(
-                f"line {number}: boot {self._boot}: seq {record['seq']} where {self._next} was due"
-            )
-        seq = record["seq"]
-        self._next = seq + 1 if isinstance(seq, int) else self._next
+        if seq != self._next:
+            self.gaps.append(f"line {number}: boot {boot}: seq {seq} where {self._next} was due")
+        self._next = seq + 1
         self.records.append(record)
 
     def end_of_boot(self) -> None:
@@ -163,13 +163,15 @@ class _Reader:
         self._unread.clear()
 
 
-def _well_formed(value: Mapping[str, Json]) -> bool:
+def _well_formed(value: Mapping[str, Any]) -> bool:
     try:
-        numbers = value["seq"], value["boot_ns"], value["wall_ns"]
-        names = value["node"], value["boot"], value["event"]
+        return (
+            type(value["seq"]) is int
+            and type(value["boot_ns"]) is int
+            and type(value["wall_ns"]) is int
+            and type(value["node"]) is str
+            and type(value["boot"]) is str
+            and type(value["event"]) is str
+        )
     except KeyError:
         return False
-    return (*map(type, numbers), *map(type, names)) == _TYPES
-
-
-_TYPES = (int, int, int, str, str, str)

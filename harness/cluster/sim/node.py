@@ -255,9 +255,11 @@ class SimNode:
             self.trace += life.encode_traces(self.clock.moment(), step.traces)
         if step.sends or step.replies:
             self._let_out(step.sends, step.replies)
+        is_earlier = False
         if step.sets_timer:
-            self._timer_ns = step.timer_ns
-        if self._ring_ns is None or step.sets_timer:
+            before_ns, self._timer_ns = self._timer_ns, step.timer_ns
+            is_earlier = before_ns is None or (step.timer_ns or 0) < before_ns
+        if self._ring_ns is None or is_earlier:
             self._arm()
         if step.marks:
             marks = step.marks
