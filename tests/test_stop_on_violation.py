@@ -18,10 +18,10 @@ LIMIT_S = 8.0
 
 def run(tmp_path, bug):
     if bug:  # brings its own system, workload and schedule
-        plan = plan_of(system=None, workload=None, nemeses=None, bug=bug, seed=3, cluster="sim")
+        plan = plan_of(system=None, workload=None, nemeses=None, bug=bug, seed=7, cluster="sim")
     else:
         plan = plan_of(
-            system="raft", workload="register", nemeses=(), bug=None, seed=3, cluster="sim"
+            system="raft", workload="register", nemeses=(), bug=None, seed=7, cluster="sim"
         )
     plan = replace(plan, time_limit_s=LIMIT_S if bug else 1.0)
     return execute(plan, store=tmp_path, monitor=Quiet(), stop_on_violation=True)

@@ -39,7 +39,7 @@ class Model:
         return self.perform(invocation), latency
 
     def perform(self, invocation: Invocation) -> Reply:
-        f, key, argument, _ = invocation
+        f, key, argument = invocation.f, invocation.key, invocation.argument
         if f == "read":
             return Ok(self.values.get(key))
         if f == "cas":
