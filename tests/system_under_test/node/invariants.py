@@ -45,8 +45,11 @@ class _Judge:
         configs: list[tuple[int, set[str]]] = []
         term = commit = applied = restating = last = 0
         leading: dict[str, Any] | None = None
+        owed: list[tuple[int, set[str]]] = []  # behind a snapshot: to be said again
         for record in records:
             event = record["event"]
+            if event not in ("config", "boot"):  # a crash may come in between
+                self._check(not owed, "configurations behind a snapshot are restated")
             if "term" in record and event != "step-down":
                 self._check(record["term"] >= term, "terms never fall")
                 term = max(term, record["term"])
@@ -55,7 +58,7 @@ class _Judge:
                 last = commit = applied = record["base"]
                 hashes = {last: record["base_hash"]}
                 configs = [(last, set(record["members"]))]
-                leading = None
+                leading, owed = None, []
                 restating = record["last_index"]
                 self._choose(last, record["base_hash"])
                 self._state(record)
@@ -74,6 +77,8 @@ class _Judge:
                 configs = [one for one in configs if one[0] <= last]
             elif event == "config":
                 members = set(record["members"])
+                if owed:
+                    self._check((record["index"], members) == owed.pop(0), "restated as it was")
                 self._check(len(members ^ configs[-1][1]) == 1, "one node at a time")
                 if leading is not None:
                     self._check(configs[-1][0] <= commit, "one change at a time")
@@ -91,8 +96,8 @@ class _Judge:
                 if not goes_on:
                     hashes, last = {index: record["hash"]}, index
                     configs = []
-                older = [(index, set(record["members"]))]
-                configs = older + [one for one in configs if one[0] > index]
+                owed = [one for one in configs if one[0] > index]
+                configs = [(index, set(record["members"]))]
                 commit = applied = index
                 self._choose(index, record["hash"])
                 self._state(record)

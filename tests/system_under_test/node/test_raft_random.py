@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from invariants import committed_log, linearizability_errors, violations
 from virtual import ROUGH, Call, Network, VirtualCluster
@@ -156,6 +156,15 @@ def survive(seed: int, size: int, seconds: float, **options: Any) -> VirtualClus
     return cluster
 
 
+@example(  # a snapshot arrives, and a configuration behind it stays
+    seed=4,
+    size=4,
+    pre_vote=True,
+    check_quorum=False,
+    batch_entries=64,
+    snapshot_entries=1,
+    chunk=1 << 20,
+)
 @given(
     seed=st.integers(0, 1 << 32),
     size=st.integers(3, 5),
