@@ -51,10 +51,7 @@ class Keyed(msgspec.Struct, frozen=True, gc=False):
 
     def bits(self, number: int = 0) -> int:
         """Give 64 random bits; another number, other bits."""
-        z = (self.state + (number + 1) * _GOLDEN) & _MASK  # as mix does, without another call
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
-        return z ^ (z >> 31)
+        return mix((self.state + number * _GOLDEN) & _MASK)
 
     def uniform(self, low: float, high: float, number: int = 0) -> float:
         """Give a number of [low, high)."""
@@ -62,10 +59,7 @@ class Keyed(msgspec.Struct, frozen=True, gc=False):
 
     def integer(self, below: int, number: int = 0) -> int:
         """Give an integer of [0, below)."""
-        z = (self.state + (number + 1) * _GOLDEN) & _MASK
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
-        return ((z ^ (z >> 31)) * below) >> 64
+        return (self.bits(number) * below) >> 64
 
     def choice(self, items: Sequence[T], number: int = 0) -> T:
         """Give one of the items."""

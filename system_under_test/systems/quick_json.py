@@ -10,6 +10,7 @@ from typing import cast
 
 import msgspec
 
+from splitbrain.system_under_test.node import trace
 from splitbrain.system_under_test.node.canonical import Json, compact_text
 
 encode = msgspec.json.Encoder().encode
@@ -38,14 +39,7 @@ def parse_lines(lines: Sequence[bytes]) -> Sequence[Json]:
             found = []
         if len(found) == len(lines):
             return found
-    return [_parsed(line) for line in lines]
-
-
-def _parsed(line: bytes) -> Json:
-    try:
-        return parse(line)
-    except ValueError:
-        return None
+    return trace.parse_lines(lines)
 
 
 def compact(value: Json) -> bytes:

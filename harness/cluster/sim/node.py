@@ -84,7 +84,7 @@ class SimNode:
         if self.trace and not self.trace.endswith(b"\n"):
             self.trace += b"\n"
         self.life = booted.life
-        self._perform(lambda life, moment: life.start(moment))
+        self._perform(self.life.start)
 
     def crash(self) -> None:
         """End at once, in the middle of whatever is under way; held by nobody's last words."""
@@ -106,7 +106,7 @@ class SimNode:
             self._drain()
             self._await_disk()
         if not self.paused and self.life is not None:
-            self._perform(lambda life, moment: life.stop(moment))
+            self._perform(self.life.stop)
             self._await_disk()
         self._note("stopping")
         self._end()
@@ -158,8 +158,7 @@ class SimNode:
         if self.life is None:
             return
         self.inbox.append(event)
-        if not self._drain_due:
-            self._look()
+        self._look()
 
     def _look(self) -> None:
         """Take what is there, or have it taken once the node is free."""
@@ -182,12 +181,7 @@ class SimNode:
             return
         self.free_ns = self.time.now_ns + self.busy_ns
         events, self.inbox = self.inbox, []
-        try:
-            step = self.life.handle(self.clock.moment(), events)
-        except NodeDied as error:
-            self._die(error)
-            return
-        self._carry_out(step)
+        self._perform(self.life.handle, events)
 
     def _ring(self, boot: int, at_ns: int) -> None:
         if boot != self.boots or self.life is None or self._ring_ns != at_ns:
@@ -212,11 +206,10 @@ class SimNode:
 
     # -- steps
 
-    def _perform(self, act: Callable[[Life, Moment], Step]) -> None:
-        life = self.life
-        assert life is not None
+    def _perform(self, act: Callable[..., Step], *given: object) -> None:
+        """Have the life do something now, and carry out what follows."""
         try:
-            step = act(life, self.clock.moment())
+            step = act(self.clock.moment(), *given)
         except NodeDied as error:
             self._die(error)
             return
@@ -262,8 +255,7 @@ class SimNode:
         if self._ring_ns is None or is_earlier:
             self._arm()
         if step.marks:
-            marks = step.marks
-            self._perform(lambda life, moment: life.persisted(moment, marks))
+            self._perform(life.persisted, step.marks)
 
     def _let_out(
         self, sends: Sequence[tuple[str, bytes]], replies: Sequence[tuple[int, bytes]]

@@ -138,7 +138,7 @@ class Leadership:
         heard = [item.heard_ns for name, item in self.followers.items() if name in self.counted]
         if len(heard) < needed:
             return False
-        self._majority_heard_ns = heard_ns = sorted(heard, reverse=True)[needed - 1]
+        self._majority_heard_ns = heard_ns = self._highest(heard, needed)
         return heard_ns > since_ns
 
     def round_confirmed(self, majority: int) -> bool:

@@ -64,18 +64,15 @@ class Log:
 
     def term_at(self, index: int) -> int:
         """Give the term of an entry or of the base. Raises: IndexError beyond both ends."""
-        place = index - self.base_index
-        return self._terms[place if place >= 0 else self._place(index)]
+        return self._terms[self._place(index)]
 
     def text_at(self, index: int) -> str:
         """Give the command of an entry. Raises: IndexError beyond both ends."""
-        place = index - self.base_index
-        return self._texts[place if place >= 0 else self._place(index)]
+        return self._texts[self._place(index)]
 
     def hash_at(self, index: int) -> str:
         """Give the hash of the log up to an entry, as 16 hex digits. Raises: IndexError."""
-        place = index - self.base_index
-        return self._hashes[place if place >= 0 else self._place(index)].hex()
+        return self._hashes[self._place(index)].hex()
 
     def base_at(self, index: int) -> Base:
         """Give an entry as a log's base. Raises: IndexError."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from operator import attrgetter
 
 from ..canonical import Json
 from ..value import named_value
@@ -142,16 +141,12 @@ _TYPES: Mapping[str, type[Message]] = {
 _HASH = re.compile("[0-9a-f]{16}")
 _NAMES = {kind: name for name, kind in _TYPES.items()}
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in _NAMES}
-_VALUES = {kind: attrgetter(*names) for kind, names in _FIELDS.items()}
 
 
 def encode_message(message: Message) -> dict[str, Json]:
     """Give a message as a JSON object."""
     kind = type(message)
-    names = _FIELDS[kind]
-    found = _VALUES[kind](message)
-    values = found if len(names) > 1 else (found,)
-    return {"type": _NAMES[kind], **dict(zip(names, values, strict=True))}
+    return {"type": _NAMES[kind], **{name: getattr(message, name) for name in _FIELDS[kind]}}
 
 
 def decode_message(value: Mapping[str, Json]) -> Message:
