@@ -252,6 +252,9 @@ CHECKERS: Mapping[str, Entry] = {
     ),
 }
 
+SIMULATED_RATE_HZ = 30.0
+"""Operations a second of simulated clients: see `rate_of`."""
+
 BUGS: tuple[str, ...] = (
     "splitbrain.system_under_test.systems.raft_bugs:BUGS",
     "splitbrain.system_under_test.systems.store_bugs:BUGS",
@@ -346,6 +349,15 @@ def node_count_of(cluster_name: str) -> int | None:
     from splitbrain.cluster.inventory_file import node_names  # noqa: PLC0415
 
     return len(node_names(cluster_name))
+
+
+def rate_of(cluster_name: str) -> float | None:
+    """Give how many operations a second clients send to a cluster where nobody says.
+
+    None: as many as the workload sends by itself. In virtual time those cost a run thirty times as
+    long, and many short runs, each with faults of its own, show more than few long ones.
+    """
+    return SIMULATED_RATE_HZ if cluster_name == "sim" else None
 
 
 def is_builtin(role: str, name: str) -> bool:

@@ -159,7 +159,7 @@ def commands(context: click.Context) -> int:
     "--rate",
     type=Number("rate_hz"),
     metavar="HZ",
-    help="Operations a second in all.  [default: by the workload]",
+    help="Operations a second in all.  [default: by the workload; 30 in the simulator]",
 )
 @click.option(
     "--operation-timeout",

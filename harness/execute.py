@@ -541,7 +541,11 @@ def plan_of(
         default = workload or _default_workload(chosen, seed)
         kinds = ("partition", "kill") if nemeses is None else tuple(nemeses)
         plan = Plan(system=chosen, workload=default, nemeses=kinds, cluster=cluster, seed=seed)
-        return replace(plan, node_count=catalog.node_count_of(cluster) or plan.node_count)
+        return replace(
+            plan,
+            node_count=catalog.node_count_of(cluster) or plan.node_count,
+            rate_hz=catalog.rate_of(cluster),
+        )
     found = catalog.bug(bug)
     if system not in (None, found.system):
         message = f"the bug {bug!r} is one of {found.system}, not of {system}"

@@ -354,3 +354,14 @@ def test_a_bug_brings_its_system_workload_and_schedule() -> None:
             seed=1,
             cluster="embedded",
         )
+
+
+@pytest.mark.parametrize(
+    ("bug", "cluster", "rate_hz"),
+    [(None, "sim", 30.0), (None, "embedded", None), ("lost-vote", "sim", 100.0)],
+)
+def test_simulated_clients_take_their_time_unless_a_bug_wants_more(
+    bug: str | None, cluster: str, rate_hz: float | None
+) -> None:
+    plan = plan_of(system=None, workload=None, nemeses=None, bug=bug, seed=1, cluster=cluster)
+    assert plan.rate_hz == rate_hz
