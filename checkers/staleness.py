@@ -43,9 +43,9 @@ class Staleness:
     needs = frozenset({Need.HISTORY})
 
     def __init__(self, delta_ms: float | None = None, k: int | None = None) -> None:
-        bad = delta_ms is not None and not (math.isfinite(delta_ms) and delta_ms >= 0)
-        if bad or (k is not None and k < 1):
-            message = "staleness needs a delta_ms of 0 or more and a k of 1 or more"
+        late = delta_ms is None or (type(delta_ms) in (int, float) and 0 <= delta_ms < math.inf)
+        if not late or not (k is None or (type(k) is int and k >= 1)):
+            message = "staleness needs a delta_ms of 0 or more and a whole k of 1 or more"
             raise UsageError(message)
         self._delta_ms = delta_ms
         self._k = k

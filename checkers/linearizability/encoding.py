@@ -77,7 +77,11 @@ class Encoder:
         problem = None
         try:
             for row in range(len(history)):
-                reason = self._add(partition, history, row)
+                try:
+                    reason = self._add(partition, history, row)
+                except ValueError as error:
+                    message = f"operation {int(history.invoke_index[row])}: {error}"
+                    raise ValueError(message) from error
                 if reason is None:
                     rows.append(row)
                 else:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from splitbrain.checkers.linearizability.phrases import Phrases, shown
+from splitbrain.checkers.models.register import pair
 from splitbrain.checkers.order.accesses import Accesses, accesses, unknown_functions
 from splitbrain.core.evidence import Evidence
 from splitbrain.core.history import OK_CODE, History
@@ -89,13 +90,24 @@ def prepare(evidence: Evidence) -> Case | Verdict:
     initial = evidence.facts.get("initial")
     try:
         found = accesses(history, initial)
-    except ValueError as error:
-        return unknown(str(error), operations=len(history))
+    except ValueError:
+        return unknown(_without_pair(history), operations=len(history))
     return Case(
         accesses=found,
         initial=initial,
         phrases=Phrases(int(history.start_ns.min()) if len(history) else 0),
     )
+
+
+def _without_pair(history: History) -> str:
+    """Name the first compare-and-set whose argument is no pair: one stopped all of them."""
+    for row in np.flatnonzero(history.is_f("cas")).tolist():
+        try:
+            pair(history.argument.value(row))
+        except ValueError as error:
+            return f"operation {int(history.invoke_index[row])}: {error}"
+    message = "every compare-and-set has a pair"
+    raise AssertionError(message)
 
 
 @dataclass(slots=True)

@@ -126,6 +126,7 @@ class Schedule:
         if not isinstance(value, dict) or value.get("version") != SCHEDULE_VERSION:
             message = f'a schedule is an object with "version": {SCHEDULE_VERSION} and "faults"'
             raise UsageError(message)
+        _Fields(value, "the schedule").require_known("version", "faults")
         faults = value.get("faults")
         if not isinstance(faults, list) or len(faults) > FAULT_LIMIT:
             message = f'"faults" of a schedule is a list of at most {FAULT_LIMIT}'

@@ -16,6 +16,7 @@ from splitbrain.core.errors import UsageError
 from splitbrain.core.evidence import Evidence, Need, from_history
 from splitbrain.core.history import History
 from splitbrain.core.operation import Outcome
+from splitbrain.core.value import canonical
 from splitbrain.core.verdict import Status
 
 MODELS = ("cc", "ccv", "cm")
@@ -152,8 +153,11 @@ def test_what_is_no_register_is_unknown_and_named():
     verdict = check(History.of([replace(first, f="append")]))
     assert verdict.status is Status.UNKNOWN
     assert "not append" in verdict.reasons[0]
-    verdict = check(History.of([replace(first, f="cas", argument=5)]))
-    assert verdict.reasons == ("the argument of a cas is [old, new], not 5",)
+    first, second = sessions("w x 1, w x 2")
+    for argument in (5, [1, 2, 3]):  # integers alone take a route of their own
+        verdict = check(History.of([first, replace(second, f="cas", argument=argument)]))
+        told = f"the argument of a cas is [old, new], not {canonical(argument)}"
+        assert verdict.reasons == (f"operation {second.invoke_index}: {told}",)
 
 
 def test_values_compare_by_type_and_content():

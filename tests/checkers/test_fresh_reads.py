@@ -101,8 +101,9 @@ def test_without_times_nothing_is_known_of_delta():
 
 
 def test_what_bounds_cannot_be_is_refused():
-    for parameters in ({"delta_ms": -1}, {"k": 0}, {"delta_ms": float("nan")}):
-        with pytest.raises(UsageError, match="delta_ms of 0 or more and a k of 1 or more"):
+    strange = ({"delta_ms": -1}, {"delta_ms": float("nan")}, {"delta_ms": True}, {"delta_ms": "5"})
+    for parameters in (*strange, {"k": 0}, {"k": 1.5}, {"k": True}):
+        with pytest.raises(UsageError, match="delta_ms of 0 or more and a whole k of 1 or more"):
             Staleness(**parameters)
     made = Staleness(delta_ms=2.5, k=3)
     assert Staleness(**made.parameters()).parameters() == made.parameters()

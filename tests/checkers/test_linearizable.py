@@ -199,7 +199,8 @@ def test_a_malformed_compare_and_set_leaves_its_key_unknown():
         operation(0, "cas", 0, 1, 5, key=1), operation(1, "read", 2, 3, result=None, key=2)
     )
     assert verdict.status is Status.UNKNOWN
-    assert verdict.reasons == ("key 1: the argument of a cas is [old, new], not 5",)
+    told = "key 1: operation 0: the argument of a cas is [old, new], not 5"
+    assert verdict.reasons == (told,)
 
 
 def test_only_ten_anomalies_are_shown_and_the_others_counted():

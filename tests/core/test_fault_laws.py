@@ -93,6 +93,7 @@ def one(**fields: Any) -> dict[str, Any]:
         ([], '"version": 1'),
         ({"version": 2, "faults": []}, '"version": 1'),
         ({"version": 1}, '"faults"'),
+        ({"version": 1, "fault": [], "faults": []}, "there is no 'fault' here; there are version"),
         ({"version": 1, "faults": [3]}, "fault 0 of the schedule is not an object"),
         (one(id=""), "'id' must be a name"),
         (one(kind=7), "fault 'a' of the schedule: 'kind' must be a name, not 7"),
