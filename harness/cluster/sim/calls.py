@@ -119,7 +119,8 @@ class SimCalls:
             return  # an earlier deadline came up meanwhile
         deadlines = self._deadlines
         while deadlines and (deadlines[0][2].done or deadlines[0][0] <= self.time.now_ns):
-            self._expire(heappop(deadlines)[2])
+            # Whoever hears of it may ask again, to be answered by now: that is an event of its own.
+            self.time.after(0, self._expire, heappop(deadlines)[2])
         self._sweep_ns = NEVER_NS
         if deadlines:
             self._sweep_at(deadlines[0][0])

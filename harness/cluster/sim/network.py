@@ -11,8 +11,11 @@ from splitbrain.cluster.sim.swarm import MS, Swarm
 from splitbrain.cluster.sim.virtual_time import VirtualTime
 from splitbrain.core.cluster import Grudge, Trouble, Troubles
 from splitbrain.core.randomness import Keyed
-from splitbrain.core.simulated import Delivered
+from splitbrain.core.simulated import Delivered, Event
 from splitbrain.core.value import Value
+
+SOON_NS = 10 * MS
+"""How far ahead `next_for` looks: a node that crashes does not run again by then."""
 
 RETRANSMIT_NS = 200 * MS
 """How much later what was lost on the way comes over a link that keeps the order."""
@@ -97,6 +100,17 @@ class SimNetwork:
         if doubled:
             later_ns = Keyed(bits).integer(swarm.jitter_ns + delay_ns, 3)
             time.after(delay_ns + later_ns, self._arrive, link, sender, receiver, payload, None)
+
+    def next_for(self, receiver: str) -> list[Event]:
+        """Give the message that will reach a node next, alone; none where that is not soon."""
+        for at_ns, _, act, given in self.time.pending():
+            if at_ns > self.time.now_ns + SOON_NS:
+                break
+            if act == self._arrive:
+                link, sender, to, payload, _ = given
+                if to == receiver and not link.cut:
+                    return [Delivered(sender, payload)]
+        return []
 
     def _befall(self, link: _Link, bits: int, size: int, delay_ns: int) -> tuple[int, bool] | None:
         """Give what becomes of a message beyond its latency; see `_suffer`."""

@@ -25,12 +25,14 @@ FAST_BOOTS = 1000
 
 Boot = Callable[[bytes, Moment, int], Booted]
 Send = Callable[[str, str, bytes], None]
+Coming = Callable[[str], list[Event]]
 Answer = Callable[[str, int, bytes], None]
 
 
 @dataclass(slots=True, kw_only=True)
 class SimNode:
-    """A node. boot: begins a life. send, answer: where messages and replies go.
+    """A node. boot: begins a life. send, answer: where messages and replies go. coming: what will
+    reach it next, for a crash in the middle of taking that.
 
     boots: how many lives it had; whatever was planned for an earlier life is stale. syncing: the
     step whose writes are on their way to the disk. synced: it was paused when its disk was done.
@@ -46,6 +48,7 @@ class SimNode:
     boot: Boot
     send: Send
     answer: Answer
+    coming: Coming
     on_end: Callable[[str], None]
     life: Life | None = None
     boots: int = 0
@@ -130,6 +133,8 @@ class SimNode:
         step, self.synced = self.synced, None
         if step is not None:
             self._finish(step)
+        if self._ring_ns is None:
+            self._arm()  # the timer may have rung meanwhile, and nobody heard it
         self._look()
 
     def _end(self) -> None:
@@ -189,20 +194,24 @@ class SimNode:
         self._ring_ns = None
         if self.paused or self.syncing is not None or self._timer_ns is None:
             return  # it is looked at again once the node goes on
-        if self.clock.monotonic_ns() >= self._timer_ns:
-            self._drain()
-        else:
+        if self.clock.monotonic_ns() < self._timer_ns:
             self._arm()
+        elif self.time.now_ns < self.free_ns:
+            self._ring_at(self.free_ns)
+        else:
+            self._drain()
 
     def _arm(self) -> None:
         """Have the timer ring; one that rings too early costs less than many."""
         if self._timer_ns is None:
             return
-        delay_ns = self.clock.delay_until(self._timer_ns)
-        at_ns = self.time.now_ns + delay_ns
+        at_ns = self.time.now_ns + self.clock.delay_until(self._timer_ns)
         if self._ring_ns is None or self._ring_ns > at_ns:
-            self._ring_ns = at_ns
-            self.time.after(delay_ns, self._ring, self.boots, at_ns)
+            self._ring_at(at_ns)
+
+    def _ring_at(self, at_ns: int) -> None:
+        self._ring_ns = at_ns
+        self.time.after(at_ns - self.time.now_ns, self._ring, self.boots, at_ns)
 
     # -- steps
 
@@ -270,7 +279,7 @@ class SimNode:
         draws = self.rng.child("crash", self.crashes)
         if not draws.integer(2):
             return
-        life, events = self.life, self.inbox
+        life, events = self.life, self.inbox or self.coming(self.name)
         assert life is not None
         moment = self.clock.moment()
         try:

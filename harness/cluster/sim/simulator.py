@@ -199,6 +199,7 @@ class Simulator:
             boot=boot,
             send=network.send,
             answer=calls.answered,
+            coming=network.next_for,
             on_end=calls.ended,
         )
 

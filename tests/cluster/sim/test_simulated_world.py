@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -318,3 +319,97 @@ def test_every_question_ends_at_its_own_deadline() -> None:
         )
     world.wait(1.0)
     assert ended == {ms: ms * 1_000_000 for ms in (50, 400, 20, 300)}
+
+
+class Ticker(Teller):
+    """Writes down when it was asked, and wants to be asked again after `pause_ns`, `times` times."""
+
+    pause_ns = S // 10
+    times = 1 << 30
+
+    def __init__(self, disk: bytes) -> None:
+        super().__init__(disk)
+        self.asked_ns: list[int] = []
+
+    def start(self, moment: Moment) -> Step:
+        return Step(timer_ns=moment.now_ns + self.pause_ns, sets_timer=True)
+
+    def handle(self, moment: Moment, events: Sequence[Event]) -> Step:
+        self.asked_ns.append(moment.now_ns)
+        again = len(self.asked_ns) < self.times
+        return Step(timer_ns=moment.now_ns + self.pause_ns if again else None, sets_timer=True)
+
+
+def inhabited(life: Teller) -> Simulator:
+    """Give a world of one node with this life."""
+
+    class Only(Tellers):
+        def boot(
+            self, node: str, topology: Any, disk: bytes, moment: Moment, number: int
+        ) -> Booted:
+            return Booted(life=life, disk=disk)
+
+    sim = Simulator(node_count=1, swarm=False)
+    sim.start(sim.inhabit(Only(ordered=True), seed=1))
+    return sim
+
+
+def test_a_timer_that_rang_during_a_pause_rings_once_the_node_goes_on() -> None:
+    ticker = Ticker(b"")
+    sim = inhabited(ticker)
+    sim.run_until(lambda: False, sim.now_ns + S)
+    sim.daemons.pause("p", ["n1"])
+    before = len(ticker.asked_ns)
+    sim.run_until(lambda: False, sim.now_ns + S)
+    assert before in (9, 10)
+    assert len(ticker.asked_ns) == before
+    sim.daemons.release("p")
+    sim.run_until(lambda: False, sim.now_ns + S)
+    assert len(ticker.asked_ns) - before in (10, 11)
+
+
+def test_a_timer_waits_while_the_node_is_busy() -> None:
+    class Hasty(Ticker):
+        pause_ns = 1_000
+        times = 5
+
+    hasty = Hasty(b"")
+    sim = inhabited(hasty)
+    sim.run_until(lambda: False, sim.now_ns + S)
+    gaps = [later - sooner for sooner, later in pairwise(hasty.asked_ns)]
+    assert gaps == [CALM.busy_ns] * 4
+
+
+def test_a_client_that_asks_for_ever_at_its_deadline_is_an_error() -> None:
+    world = World()
+    world.sim.daemons.pause("p", ["n2"])
+    deadline_ns = world.sim.now_ns + S // 10
+    asked = 0
+
+    def again(heard: Heard | None = None) -> None:
+        nonlocal asked
+        asked += 1
+        assert asked < 1_000_000
+        world.sim.ask("p0", Ask("n2", {"say": ""}), deadline_ns, again)
+
+    again()
+    with pytest.raises(HarnessError, match="does not pass"):
+        world.wait(1.0)
+
+
+def test_a_crash_of_an_idle_node_may_strike_in_the_middle_of_its_next_step() -> None:
+    """What was on its way to it is kept whole, in part or not at all, and does not come again."""
+    found = set()
+    for seed in range(100):
+        world = World()
+        node = world.sim._nodes["n2"]
+        node.rng, node.disk.rng = Keyed.of(seed), Keyed.of(seed, "disk")
+        node.send("n1", "n2", b"abcdefgh")
+        world.sim.daemons.kill("k", ["n2"])
+        found.add(bytes(node.disk.data))
+        world.sim.daemons.release("k")
+        world.wait(1.0)
+        assert world.heard("n2") == node.disk.data.decode()
+    assert {b"", b"abcdefgh"} <= found
+    assert len(found) > 2
+    assert all(b"abcdefgh".startswith(data) for data in found)
