@@ -35,7 +35,7 @@ def parse_lines(lines: Sequence[bytes]) -> Sequence[Json]:
     if all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
         try:
             found: list[Json] = _decoder.decode_lines(b"\n".join(lines))
-        except (msgspec.MsgspecError, RecursionError):
+        except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, as are Unicode's
             found = []
         if len(found) == len(lines):
             return found
@@ -43,6 +43,9 @@ def parse_lines(lines: Sequence[bytes]) -> Sequence[Json]:
 
 
 def compact(value: Json) -> bytes:
-    """Give what `canonical.compact_text` gives, but that a float may have another spelling."""
+    """Give what `canonical.compact_text` gives, but that a float may have another spelling.
+
+    What is no JSON is not refused: NaN becomes null, and a set an array in the order of its hashes.
+    """
     text = encode(value)
     return text if text.isascii() else compact_text(value).encode("ascii")

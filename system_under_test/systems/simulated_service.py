@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -28,7 +29,7 @@ from splitbrain.core.simulated import (
 )
 from splitbrain.core.value import Value
 from splitbrain.system_under_test.node import effects
-from splitbrain.system_under_test.node.canonical import Json
+from splitbrain.system_under_test.node.canonical import Json, compact_text
 from splitbrain.system_under_test.node.durable import (
     NOTHING,
     Image,
@@ -53,9 +54,10 @@ from splitbrain.system_under_test.node.main import service_of
 from splitbrain.system_under_test.node.shell import Service
 from splitbrain.system_under_test.node.wire import WireError
 from splitbrain.system_under_test.systems import quick_json
-from splitbrain.system_under_test.systems.quick_json import decode, encode
+from splitbrain.system_under_test.systems.quick_json import decode
 
 Known = dict[bytes, object]
+Encode = Callable[[Json], bytes]
 KNOWN = 256
 """So many messages are known by their bytes."""
 
@@ -63,17 +65,43 @@ LOG_PATH = Path("/var/lib/splitbrain/node.log")
 """Where messages say that the log lies."""
 
 
+def _strict(value: Json) -> bytes:
+    return compact_text(value).encode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class _Codec:
+    """How JSON is written. encode: over the wire. compact: into the log."""
+
+    encode: Encode
+    compact: Encode
+
+
+_STRICT = _Codec(_strict, _strict)
+"""As a node on a host writes it: what is no JSON is an error."""
+
+_QUICK = _Codec(quick_json.encode, quick_json.compact)
+"""For those who write nothing else."""
+
+
 class SimulatedNodes(ABC):
     """What the simulator needs of a system whose nodes are services, beside its client cores.
 
     ordered_links: links keep the order, as TCP does; a protocol that bears more may say so.
+    is_well_behaved: nodes write and send nothing but JSON, and change no record that they were
+    given, so that neither is looked after, which takes several times as long.
     messages_are_values: nothing in a message can be changed, and equal ones look alike on the wire,
     so that bytes that came before need not be read again, for whichever node.
     """
 
     name: str
     ordered_links = True
+    is_well_behaved = False
     messages_are_values = False
+
+    @cached_property
+    def _codec(self) -> _Codec:
+        return _QUICK if self.is_well_behaved else _STRICT
 
     @cached_property
     def _known(self) -> Known | None:
@@ -104,17 +132,23 @@ class SimulatedNodes(ABC):
         notes = (f"the log had a torn tail: {torn} bytes cut off",) if torn else ()
         kept, frames = disk[: image.end], image.frames
         if not frames:
-            kept, frames = _frame(0, [identity]), 1
+            kept, frames = encode_log_frame(0, [identity]), 1
         boot = f"{node}-{number}"
         life: Life = ServiceLife(
-            service, node=node, boot=boot, identity=identity, frames=frames, known=self._known
+            service,
+            node=node,
+            boot=boot,
+            identity=identity,
+            frames=frames,
+            codec=self._codec,
+            known=self._known,
         )
         return Booted(life=life, disk=kept, notes=notes)
 
     def _read(self, node: str, disk: bytes, identity: Mapping[str, Json]) -> Image:
         """Read a node's log; what an earlier life of it read is not read again."""
         before, known = self._images.get(node, (b"", NOTHING))
-        if not disk.startswith(before):
+        if not (self.is_well_behaved and disk.startswith(before)):
             known = NOTHING
         image = read_image(LOG_PATH, disk, identity, known=known, parse=quick_json.parse)
         self._images[node] = disk[: image.end], image
@@ -122,7 +156,7 @@ class SimulatedNodes(ABC):
 
     def encode_request(self, request: Mapping[str, Value]) -> bytes:
         """Give a client's request as it goes over the wire."""
-        return encode(request)
+        return self._codec.encode(request)
 
     def decode_reply(self, payload: bytes) -> Mapping[str, Value]:
         """Read a node's reply."""
@@ -141,6 +175,8 @@ class SimulatedNodes(ABC):
 class SimulatedService(SimulatedNodes):
     """The same for a reference system: its nodes are what the node program runs on a host."""
 
+    is_well_behaved = True
+
     @abstractmethod
     def configuration(self, node: str, topology: Topology) -> Mapping[str, Value]:
         """Give what a node's configuration file says."""
@@ -154,8 +190,8 @@ class SimulatedService(SimulatedNodes):
 class ServiceLife:
     """One life of a service.
 
-    identity: the first frame of its log. frames: how many that has. known: messages by their bytes,
-    of all nodes; None where messages are no values.
+    identity: the first frame of its log. frames: how many that has. codec: what writes its JSON.
+    known: messages by their bytes, of all nodes; None where messages are no values.
     """
 
     def __init__(
@@ -166,6 +202,7 @@ class ServiceLife:
         boot: str,
         identity: Mapping[str, Json],
         frames: int,
+        codec: _Codec,
         known: Known | None,
     ) -> None:
         self._service = service
@@ -174,6 +211,8 @@ class ServiceLife:
         self._boot = boot
         self._identity = identity
         self._frames = frames
+        self._codec = codec
+        self._encode = codec.encode
         self._known = known
         self._seq = 0
 
@@ -227,7 +266,7 @@ class ServiceLife:
                 "event": trace.event,
                 **trace.fields,
             }
-            lines.append(encode(record))
+            lines.append(self._encode(record))
             self._seq += 1
         lines.append(b"")
         return b"\n".join(lines)
@@ -265,7 +304,7 @@ class ServiceLife:
         return message
 
     def _body(self, body: Mapping[str, Json]) -> bytes:
-        return encode({**body, "node": self._node})
+        return self._encode({**body, "node": self._node})
 
     def _step(self, found: Sequence[effects.Effect]) -> Step:
         step = Step()
@@ -280,7 +319,7 @@ class ServiceLife:
             elif isinstance(effect, Send):
                 message = effect.message
                 if self._known is None or message != last:
-                    payload = encode(self._service.encode_message(message))
+                    payload = self._encode(self._service.encode_message(message))
                     last = message
                 sends.append((effect.to, payload))
             elif isinstance(effect, SetTimer):
@@ -307,15 +346,14 @@ class ServiceLife:
             records.extend(persist.records)
         step.marks = [persist.mark for persist in persists if persist.mark is not None]
         if step.rewrites:
-            step.writes = _frame(0, [self._identity]) + _frame(1, records)
+            step.writes = self._frame(0, [self._identity]) + self._frame(1, records)
             self._frames = 2
         elif records:
-            step.writes = _frame(self._frames, records)
+            step.writes = self._frame(self._frames, records)
             self._frames += 1
 
-
-def _frame(number: int, records: Sequence[Json]) -> bytes:
-    return encode_log_frame(number, records, quick_json.compact)
+    def _frame(self, number: int, records: Sequence[Json]) -> bytes:
+        return encode_log_frame(number, records, self._codec.compact)
 
 
 def _death(error: Exception) -> NodeDied:

@@ -37,3 +37,9 @@ PIECES = (b"{}", b'{"a":1}', b"{} {}", b"1 2", b"{", b"}", b"", b" ", b'{"a":', 
 @example([b'{"a":{"b":1}', b'{"c":2}}', b"{} {}"])
 def test_each_line_is_read_for_itself(lines: list[bytes]) -> None:
     assert list(quick_json.parse_lines(lines)) == trace.parse_lines(lines)
+
+
+@given(st.lists(st.sampled_from([b'{"a":"x"}', b'{"a":"\xff"}', b'{"a":1}'])))
+@example([b'{"a":"x"}', b'{"a":"\xff"}'])
+def test_a_line_that_is_no_text_is_none_and_the_others_are_read(lines: list[bytes]) -> None:
+    assert list(quick_json.parse_lines(lines)) == trace.parse_lines(lines)

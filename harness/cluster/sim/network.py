@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import TypeAlias, cast
 
 from splitbrain.cluster.sim.record import Recorder
 from splitbrain.cluster.sim.swarm import MS, Swarm
@@ -25,6 +26,7 @@ _LOW = (1 << 32) - 1
 _HALF_UNIT = 1 / (1 << 32)
 
 Take = Callable[[Delivered], None]
+_Arrival: TypeAlias = "tuple[_Link, str, str, bytes, int | None]"
 
 
 @dataclass(slots=True)
@@ -107,7 +109,7 @@ class SimNetwork:
             if at_ns > self.time.now_ns + SOON_NS:
                 break
             if act == self._arrive:
-                link, sender, to, payload, _ = given
+                link, sender, to, payload, _ = cast("_Arrival", given)
                 if to == receiver and not link.cut:
                     return [Delivered(sender, payload)]
         return []

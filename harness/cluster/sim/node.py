@@ -31,9 +31,9 @@ Answer = Callable[[str, int, bytes], None]
 
 @dataclass(slots=True, kw_only=True)
 class SimNode:
-    """A node. boot: begins a life. send, answer: where messages and replies go. coming: what will
-    reach it next, for a crash in the middle of taking that.
+    """A node. boot: begins a life. send, answer: where messages and replies go.
 
+    coming: what will reach it next; a crash may strike while it takes that.
     boots: how many lives it had; whatever was planned for an earlier life is stale. syncing: the
     step whose writes are on their way to the disk. synced: it was paused when its disk was done.
     busy_ns: how long a batch takes. free_ns: when the last one has been taken.

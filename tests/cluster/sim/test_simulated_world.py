@@ -322,7 +322,7 @@ def test_every_question_ends_at_its_own_deadline() -> None:
 
 
 class Ticker(Teller):
-    """Writes down when it was asked, and wants to be asked again after `pause_ns`, `times` times."""
+    """Writes down when it was asked, and wants to be asked again, `times` times."""
 
     pause_ns = S // 10
     times = 1 << 30
@@ -398,7 +398,7 @@ def test_a_client_that_asks_for_ever_at_its_deadline_is_an_error() -> None:
 
 
 def test_a_crash_of_an_idle_node_may_strike_in_the_middle_of_its_next_step() -> None:
-    """What was on its way to it is kept whole, in part or not at all, and does not come again."""
+    """What was on its way to it is kept whole, in part or not at all, and comes no second time."""
     found = set()
     for seed in range(100):
         world = World()

@@ -1,0 +1,148 @@
+"""What the simulator makes of a user's own nodes, who may do with their records what they like."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from splitbrain.core.cluster import Topology
+from splitbrain.core.run import Plan
+from splitbrain.core.simulated import Asked, Booted, Moment, NodeDied, OnlySimulated, Step
+from splitbrain.simulation import simulate
+from splitbrain.system_under_test.node.durable import read_image
+from splitbrain.system_under_test.node.effects import Effect, Event, Persist, Reply, Requested, Send
+from splitbrain.system_under_test.systems.raft import RaftSystem
+from splitbrain.system_under_test.systems.simulated_service import LOG_PATH, SimulatedNodes
+from splitbrain.system_under_test.systems.store import StoreSystem
+
+NOW = Moment(1, 1)
+
+
+class ListNode:
+    """Holds a list by key, to which it adds in place; does what else a request asks for."""
+
+    def __init__(self, records: Sequence[Any]) -> None:
+        self.lists: dict[str, Any] = dict(map(tuple, records))
+        self.core = self
+
+    def start(self) -> list[Effect]:
+        return []
+
+    def handle_batch(self, events: Sequence[Event]) -> list[Effect]:
+        effects: list[Effect] = []
+        for event in events:
+            if isinstance(event, Requested):
+                wish: Any = event.request
+                if isinstance(wish, Mapping):
+                    items = self.lists.setdefault(str(wish["key"]), [])
+                    items.append(wish["argument"])
+                    effects.append(Persist(([wish["key"], items],)))
+                else:
+                    effects.append(wish)
+        return effects
+
+    def encode_message(self, message: Any) -> Any:
+        return message
+
+    def decode_message(self, value: Any) -> Any:
+        return value
+
+    def decode_request(self, value: Any) -> Any:
+        return value if isinstance(value, Mapping) else WISHES[value]
+
+    def admin(self, name: str) -> dict[str, Any]:
+        return {"lists": self.lists}
+
+
+STRANGE = {
+    "set": {"n1", "n2"},
+    "bytes": b"raw",
+    "infinity": math.inf,
+    "NaN": math.nan,
+}
+WISHES: dict[str, Effect] = {}
+for name, value in STRANGE.items():
+    WISHES |= {
+        f"{name} in the log": Persist((value,)),
+        f"{name} in a message": Send("n2", value),
+        f"{name} in a reply": Reply(1, {"it": value}),
+    }
+
+
+class Lists(OnlySimulated, SimulatedNodes):
+    name = "lists"
+
+    def make(self, node: str, topology: Topology, records: Sequence[Any], now_ns: int) -> Any:
+        return ListNode(records)
+
+
+class Cluster:
+    def __init__(self) -> None:
+        self.system = Lists()
+        self.disk = b""
+        self.lives = 0
+
+    def boot(self) -> Booted:
+        self.lives += 1
+        topology = Topology(addresses={"n1": "10.0.0.1"})
+        booted = self.system.boot("n1", topology, self.disk, NOW, self.lives)
+        self.disk = booted.disk
+        return booted
+
+    def ask(self, booted: Booted, request: Any) -> Step:
+        return booted.life.handle(NOW, [Asked(1, self.system.encode_request(request))])
+
+
+def test_what_a_node_changed_and_never_wrote_is_gone_after_a_crash() -> None:
+    cluster = Cluster()
+    first = cluster.boot()
+    cluster.disk += cluster.ask(first, {"key": "k", "argument": "a"}).writes
+    second = cluster.boot()
+    cluster.ask(second, {"key": "k", "argument": "b"})  # a crash before these are on the disk
+    answer = cluster.boot().life.answer("lists")
+    assert answer is not None
+    assert answer["lists"] == {"k": ["a"]}
+
+
+@pytest.mark.parametrize("wish", WISHES)
+def test_what_is_no_json_ends_a_node_as_it_would_on_a_host(wish: str) -> None:
+    cluster = Cluster()
+    booted = cluster.boot()
+    with pytest.raises(NodeDied, match=r"not JSON serializable|not JSON compliant"):
+        cluster.ask(booted, wish)
+
+
+@pytest.mark.parametrize(("system", "workload"), [("raft", "register"), ("store", "cart")])
+def test_reference_nodes_change_no_record_that_they_were_given(system: str, workload: str) -> None:
+    """Their records are kept over crashes as they were read."""
+    made: list[Any] = []
+    kinds: dict[str, Any] = {"raft": RaftSystem, "store": StoreSystem}
+    boot = kinds[system].boot
+
+    def noted(self: Any, *given: Any) -> Booted:
+        made.append(self)
+        return boot(self, *given)  # type: ignore[no-any-return]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kinds[system], "boot", noted)
+        result = simulate(
+            Plan(
+                system=system,
+                workload=workload,
+                nemeses=("kill",),
+                cluster="sim",
+                seed=5,
+                rate_hz=100.0,
+                interval_s=3.0,
+            )
+        )
+    assert result.failure is None
+    images = made[-1]._images
+    assert len(made) > len(images) == 5
+    for node, (disk, image) in images.items():
+        identity = {"log": f"splitbrain-{made[-1].name}", "version": 1, "node": node}
+        assert image == read_image(LOG_PATH, disk, identity)
+        assert len(image.records) > 10
