@@ -30,9 +30,14 @@ class Invocation(msgspec.Struct, frozen=True, gc=False):
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False):
-    """Nothing for this worker now: ask again after an event, or at until_ns if that is given."""
+    """Nothing for this worker now: ask again after an event, or at until_ns if that is given.
+
+    is_fixed: no event brings anything before until_ns, though one may bring the end, so that it is
+    enough to ask again a little after an event.
+    """
 
     until_ns: int | None = None
+    is_fixed: bool = False
 
 
 PENDING = Pending()

@@ -53,7 +53,7 @@ class TimeLimit(msgspec.Struct, frozen=True):
             return (None, DONE) if step.at_ns >= ends_ns else (step, after)
         assert isinstance(step, Pending)
         until = ends_ns if step.until_ns is None else min(ends_ns, step.until_ns)
-        return Pending(until), after
+        return Pending(until, step.is_fixed), after
 
     def update(self, context: Context, event: Event) -> Generator:
         """Tell the generator."""

@@ -7,8 +7,7 @@ from splitbrain.core.generator import Pending
 
 def sooner(left: Pending | None, right: Pending) -> Pending:
     """Give the pending that asks again when either would."""
-    if left is None or left.until_ns is None:
+    if left is None:
         return right
-    if right.until_ns is None:
-        return left
-    return left if left.until_ns <= right.until_ns else right
+    moments = [item.until_ns for item in (left, right) if item.until_ns is not None]
+    return Pending(min(moments, default=None), left.is_fixed and right.is_fixed)

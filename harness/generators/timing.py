@@ -38,7 +38,8 @@ class Spaced(msgspec.Struct, frozen=True):
         if step is None:
             return None, DONE
         if due > now:  # what was asked is forgotten: only that there was something counts
-            return Pending(due), self if claimed else self._after(self.generator, due, place)
+            after = self if claimed else self._after(self.generator, due, place)
+            return Pending(due, is_fixed=True), after
         if claimed:
             claims = (*self.claims[:place], -1, *self.claims[place + 1 :])
             return step, Spaced(
@@ -81,7 +82,7 @@ class Sleep(msgspec.Struct, frozen=True):
             ends_ns = context.time_ns + self.length_ns
         if context.time_ns >= ends_ns:
             return None, DONE
-        return Pending(ends_ns), Sleep(self.length_ns, ends_ns)
+        return Pending(ends_ns, is_fixed=True), Sleep(self.length_ns, ends_ns)
 
     def update(self, context: Context, event: Event) -> Generator:  # noqa: ARG002
         """Stay as it is."""

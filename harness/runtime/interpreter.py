@@ -282,18 +282,17 @@ class Interpreter(Seats):
         return _LEAVE
 
     def _wait(self, pending: Pending, now: int) -> None:
+        until_ns = pending.until_ns
         self._waiting += 1
         try:
-            if pending.until_ns is None:
-                self._events.wait()
-            else:
-                self._timers.wait(max(LEAST_WAIT_S, (pending.until_ns - now) / 1e9))
+            hears = self._timers if pending.is_fixed else self._events
+            hears.wait(None if until_ns is None else max(LEAST_WAIT_S, (until_ns - now) / 1e9))
         finally:
             self._waiting -= 1
 
     def _notify(self) -> None:
-        # Who waits for a time is told of events a little later, all of them at once: at a bounded
-        # rate most workers wait so, and to wake them all for each operation costs more than it.
+        # Who waits for a fixed moment is told of events a little later, all of them at once: at a
+        # bounded rate most workers do, and to wake them all for each operation costs more than it.
         self._timers_due = True
         self._events.notify_all()
 

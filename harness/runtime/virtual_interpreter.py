@@ -17,8 +17,8 @@ from splitbrain.runtime.seats import Seat, Seats
 CHECK_NS = 250_000_000
 """How often, in virtual time, somebody may stop the run."""
 
-TIMED_NS = 1_000_000_000
-"""After an event, how much later those hear of it who wait for a time."""
+FIXED_NS = 1_000_000_000
+"""After an event, how much later those hear of it who wait for a fixed moment."""
 
 
 @dataclass(slots=True)
@@ -26,14 +26,16 @@ class _Place:
     """What a seat has beside: its client, and what it waits for.
 
     turn: the number of what it waits for; what was planned for an earlier one is stale. waits: it
-    waits for any event. timed: it also waits for a time. left: its worker has left the phase.
+    waits for an event, or for a moment. fixed: for a fixed moment. alarm_ns: when it is asked again
+    at the latest, in the time of the world. left: its worker has left the phase.
     """
 
     core: ClientCore | None = None
     conversation: Conversation | None = None
     turn: int = 0
     waits: bool = False
-    timed: bool = False
+    fixed: bool = False
+    alarm_ns: int | None = None
     left: bool = True
 
 
@@ -62,8 +64,8 @@ class VirtualInterpreter(Seats):
         self._places = [_Place() for _ in self._seats]
         self._phase = 0
         self._wake_due = False
-        self._timed_due = False
-        self._untimed = 0
+        self._fixed_due = False
+        self._eager = 0
 
     def run(
         self,
@@ -124,29 +126,29 @@ class VirtualInterpreter(Seats):
                 self._plan(seat, 0)
 
     def _notify(self) -> None:
-        """Tell those who wait of an event; who waits for a time hears of it a little later.
+        """Tell those who wait of an event; who waits for a fixed moment hears of it a little later.
 
         At a bounded rate most workers wait so, and to ask for them all after each event costs more
         than the events.
         """
-        if self._untimed and not self._wake_due:
+        if self._eager and not self._wake_due:
             self._wake_due = True
             self._world.after(0, self._wake)
-        if self._waiting > self._untimed and not self._timed_due:
-            self._timed_due = True
-            self._world.after(TIMED_NS, self._wake_timed)
+        if self._waiting > self._eager and not self._fixed_due:
+            self._fixed_due = True
+            self._world.after(FIXED_NS, self._wake_fixed)
 
     def _wake(self) -> None:
         self._wake_due = False
-        self._ask_again(timed=False)
+        self._ask_again(fixed=False)
 
-    def _wake_timed(self) -> None:
-        self._timed_due = False
-        self._ask_again(timed=True)
+    def _wake_fixed(self) -> None:
+        self._fixed_due = False
+        self._ask_again(fixed=True)
 
-    def _ask_again(self, *, timed: bool) -> None:
+    def _ask_again(self, *, fixed: bool) -> None:
         for seat, place in zip(self._seats, self._places, strict=True):
-            if place.waits and place.timed is timed:
+            if place.waits and place.fixed is fixed:
                 self._turn(seat, place.turn)
 
     # -- the turn of one seat
@@ -163,7 +165,7 @@ class VirtualInterpreter(Seats):
         if place.waits:
             place.waits = False
             self._waiting -= 1
-            self._untimed -= not place.timed
+            self._eager -= not place.fixed
         place.turn += 1
         if self._cut:
             self._drop(seat)
@@ -187,11 +189,24 @@ class VirtualInterpreter(Seats):
         self._perform(seat, place)
 
     def _wait(self, seat: Seat, place: _Place, pending: Pending, now: int) -> None:
-        place.waits, place.timed = True, pending.until_ns is not None
+        place.waits, place.fixed = True, pending.is_fixed
         self._waiting += 1
-        self._untimed += not place.timed
+        self._eager += not place.fixed
         if pending.until_ns is not None:
-            self._world.after(max(1, pending.until_ns - now), self._turn, seat, place.turn)
+            self._alarm(seat, place, max(1, pending.until_ns - now))
+
+    def _alarm(self, seat: Seat, place: _Place, delay_ns: int) -> None:
+        """Have a worker that waits asked again; an alarm that rings early costs less than many."""
+        at_ns = self._world.now_ns + delay_ns
+        if place.alarm_ns is None or at_ns < place.alarm_ns:
+            place.alarm_ns = at_ns
+            self._world.after(delay_ns, self._ring, seat, place, at_ns)
+
+    def _ring(self, seat: Seat, place: _Place, at_ns: int) -> None:
+        if place.alarm_ns == at_ns:
+            place.alarm_ns = None
+            if place.waits:
+                self._turn(seat, place.turn)
 
     def _leave(self, place: _Place) -> None:
         place.left = True
@@ -230,19 +245,18 @@ class VirtualInterpreter(Seats):
         conversation = place.conversation
         if turn != place.turn or conversation is None:
             return
+
+        def hear(heard: Heard) -> None:
+            self._go_on(seat, place, turn, heard)
+
         try:
             ask = next(conversation) if heard is None else conversation.send(heard)
+            self._world.ask(f"p{seat.process}", ask, seat.deadline_ns, hear)
         except StopIteration as ended:
             self._done(seat, ended.value)
             return
         except Exception as error:  # noqa: BLE001 - an escaped exception is INFO
             self._done(seat, Info(raised(error)))
-            return
-
-        def hear(heard: Heard) -> None:
-            self._go_on(seat, place, turn, heard)
-
-        self._world.ask(f"p{seat.process}", ask, seat.deadline_ns, hear)
 
     def _done(self, seat: Seat, reply: object) -> None:
         place = self._places[seat.number]

@@ -13,7 +13,7 @@ import pytest
 from splitbrain.core.client import Fail, Info, Ok, Reply
 from splitbrain.core.errors import ContractError, HarnessError, StoreError, UsageError
 from splitbrain.core.evidence import Evidence, from_journal
-from splitbrain.core.generator import Context, Event, Generator, Invocation, Pending
+from splitbrain.core.generator import PENDING, Context, Event, Generator, Invocation, Pending
 from splitbrain.core.journal import Invoke, Record
 from splitbrain.core.operation import Operation, Outcome
 from splitbrain.core.randomness import Keyed
@@ -27,6 +27,7 @@ from splitbrain.generators import (
     repeat,
     sequence,
     sleep,
+    time_limit,
     until_ok,
 )
 from splitbrain.runtime import interpreter as interpreter_module
@@ -431,26 +432,56 @@ def test_workers_that_wait_are_woken_by_events_and_by_time(bench: Bench):
     assert 3 <= names.count("try") <= 6
 
 
-def test_a_worker_that_waits_for_a_time_also_hears_of_events(bench: Bench):
-    """Its generator changes its mind when something else completes."""
+class Patient:
+    """Worker 1 waits for a time; what worker 0 does then changes its mind."""
 
-    class Patient:
-        def __init__(self, ready: bool) -> None:
-            self.ready = ready
+    def __init__(self, is_fixed: bool, waits: bool = False, ready: bool = False) -> None:
+        self.is_fixed = is_fixed
+        self.waits = waits
+        self.ready = ready
+
+    def step(self, context: Context) -> Any:
+        if self.ready:
+            return None, self
+        if context.worker == 1:
+            waiting = Pending(context.time_ns + int(3600e9), self.is_fixed)
+            return waiting, Patient(self.is_fixed, waits=True)
+        return (Invocation("first") if self.waits else Pending(context.time_ns + 1000)), self
+
+    def update(self, context: Context, event: Event) -> Patient:
+        return Patient(self.is_fixed, waits=True, ready=event.outcome is not None)
+
+
+@pytest.mark.parametrize("is_fixed", [False, True])
+def test_a_worker_that_waits_for_a_time_also_hears_of_events(bench: Bench, is_fixed: bool):
+    interpreter = bench.interpreter(concurrency=2)
+    interpreter.run(Patient(is_fixed), limit_s=DEADLINE_S * 10)
+    assert len(bench.operations()) == 1
+
+
+def test_a_worker_that_waits_for_an_event_within_a_time_hears_of_it_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(interpreter_module, "WATCH_S", 3600.0)
+    interpreter = bench.interpreter(concurrency=3)
+
+    class RoundRobin:
+        def __init__(self, turn: int = 0, is_under_way: bool = False) -> None:
+            self.turn = turn
+            self.is_under_way = is_under_way
 
         def step(self, context: Context) -> Any:
-            if context.worker == 0:
-                return (None if self.ready else Invocation("first")), self
-            if self.ready:
+            if self.turn == 50:
                 return None, self
-            return Pending(context.time_ns + int(3600e9)), self
+            if self.is_under_way or context.worker != self.turn % context.workers:
+                return PENDING, self
+            return Invocation("turn"), RoundRobin(self.turn, is_under_way=True)
 
-        def update(self, context: Context, event: Event) -> Patient:
-            return Patient(event.outcome is not None)
+        def update(self, context: Context, event: Event) -> RoundRobin:
+            return self if event.outcome is None else RoundRobin(self.turn + 1)
 
-    interpreter = bench.interpreter(concurrency=2)
-    interpreter.run(Patient(ready=False), limit_s=DEADLINE_S * 10)
-    assert len(bench.operations()) == 1
+    interpreter.run(time_limit(RoundRobin(), DEADLINE_S * 10), limit_s=DEADLINE_S)
+    assert len(bench.operations()) == 50
 
 
 def test_keys_are_kept_in_the_order_of_their_first_use(bench: Bench):

@@ -161,3 +161,39 @@ def test_a_system_that_cannot_be_simulated_is_refused_in_one_line(tmp_path: Path
 def test_the_simulator_is_a_world_and_other_clusters_are_not() -> None:
     assert isinstance(catalog.cluster("sim", node_count=3), World)
     assert not isinstance(catalog.cluster("embedded", node_count=3), World)
+
+
+TURNS = '''
+import msgspec
+
+from splitbrain.generators import PENDING, Invocation, time_limit
+from splitbrain.workloads.register import Register
+
+
+class RoundRobin(msgspec.Struct, frozen=True):
+    turn: int = 0
+    is_under_way: bool = False
+
+    def step(self, context):
+        if self.is_under_way or context.worker != self.turn % context.workers:
+            return PENDING, self
+        return Invocation("write", 0, self.turn), RoundRobin(self.turn, True)
+
+    def update(self, context, event):
+        return self if event.outcome is None else RoundRobin(self.turn + 1)
+
+
+class Turns(Register):
+    def main(self, load):
+        return time_limit(RoundRobin(), load.time_limit_s)
+'''
+
+
+def test_workers_hear_of_each_other_at_once_within_a_time_limit(tmp_path: Path) -> None:
+    (tmp_path / "turns.py").write_text(TURNS)
+    plan = Plan(
+        system="raft", workload=f"{tmp_path}/turns.py:Turns", cluster="sim", time_limit_s=5.0, seed=1
+    )
+    history = simulate(plan).evidence.history
+    assert history is not None
+    assert len(history) > 500  # a write takes a few milliseconds
