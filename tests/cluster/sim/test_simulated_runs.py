@@ -163,7 +163,7 @@ def test_the_simulator_is_a_world_and_other_clusters_are_not() -> None:
     assert not isinstance(catalog.cluster("embedded", node_count=3), World)
 
 
-TURNS = '''
+TURNS = """
 import msgspec
 
 from splitbrain.generators import PENDING, Invocation, time_limit
@@ -186,13 +186,17 @@ class RoundRobin(msgspec.Struct, frozen=True):
 class Turns(Register):
     def main(self, load):
         return time_limit(RoundRobin(), load.time_limit_s)
-'''
+"""
 
 
 def test_workers_hear_of_each_other_at_once_within_a_time_limit(tmp_path: Path) -> None:
     (tmp_path / "turns.py").write_text(TURNS)
     plan = Plan(
-        system="raft", workload=f"{tmp_path}/turns.py:Turns", cluster="sim", time_limit_s=5.0, seed=1
+        system="raft",
+        workload=f"{tmp_path}/turns.py:Turns",
+        cluster="sim",
+        time_limit_s=5.0,
+        seed=1,
     )
     history = simulate(plan).evidence.history
     assert history is not None
