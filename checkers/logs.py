@@ -18,6 +18,9 @@ from splitbrain.core.verdict import Anomaly, Status, Verdict, unknown
 LINE_LIMIT = 2_000
 """How many characters of a line are looked at: it bounds what a bad expression can cost."""
 ANOMALY_LIMIT = 20
+TRACEBACK = "Traceback (most recent call last):"
+TRACEBACK_LINES = 200
+"""Within how many lines a traceback of Python ends."""
 TEXT_LIMIT = 300
 
 PATTERNS: Mapping[str, str] = {
@@ -104,12 +107,27 @@ class Logs:
     def _finds(self, log: Log) -> Iterator[_Find]:
         small = log.text.lower()
         patterns = [found for found in self._patterns if PATTERNS.get(found.pattern, "") in small]
-        for number, line in enumerate(log.text.split("\n") if patterns else (), 1):
+        lines = log.text.split("\n") if patterns else []
+        for number, line in enumerate(lines, 1):
             looked = line[:LINE_LIMIT]
             for pattern in patterns:
                 if pattern.search(looked):
-                    yield _Find(log, number, _printable(looked), pattern.pattern)
+                    text = looked
+                    if looked.startswith(TRACEBACK):
+                        text += _raised(lines[number : number + TRACEBACK_LINES])
+                    yield _Find(log, number, _printable(text), pattern.pattern)
                     break
+
+
+def _raised(lines: Sequence[str]) -> str:
+    """Tell of a traceback the last place and the exception; nothing where it has no end."""
+    place = ""
+    for line in lines:
+        if line.startswith("  File "):
+            place = line.strip()[:LINE_LIMIT]
+        elif line and not line.startswith(" "):
+            return f" {place}: {line[:LINE_LIMIT]}" if place else ""
+    return ""
 
 
 def _compiled(text: str) -> re.Pattern[str]:

@@ -394,11 +394,10 @@ def _live(experiment: Experiment, run: RunDirectory, monitor: Monitor, control: 
     def live() -> None:
         try:
             outcomes.append(lifecycle.perform())
-        except Exception as error:
+        except BaseException as error:  # also what a plug-in raises to end the program
             logger.exception("the harness failed")
             failure = str(error) if isinstance(error, HarnessError) else _crash_line(error, run)
             outcomes.append(Outcome(evidence=Evidence(), schedule=None, failure=failure))
-
         finally:
             done.set()
 
@@ -446,7 +445,7 @@ def _presses() -> Iterator[Sequence[int]]:
             signal.signal(number, handler)
 
 
-def _crash_line(error: Exception, run: RunDirectory) -> str:
+def _crash_line(error: BaseException, run: RunDirectory) -> str:
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = f" ({Path(place[0].filename).name}:{place[0].lineno})" if place else ""
     return f"{type(error).__name__}: {error}{where}; see {run.log_path}"

@@ -61,6 +61,9 @@ Encode = Callable[[Json], bytes]
 KNOWN = 256
 """So many messages are known by their bytes."""
 
+ENDS = (Exception, SystemExit)
+"""What ends the program of a node on a host."""
+
 LOG_PATH = Path("/var/lib/splitbrain/node.log")
 """Where messages say that the log lies."""
 
@@ -126,7 +129,7 @@ class SimulatedNodes(ABC):
         try:
             image = self._read(node, disk, identity)
             service = self.make(node, topology, image.records, moment.now_ns)
-        except Exception as error:
+        except ENDS as error:
             raise _death(error) from error
         torn = len(disk) - image.end
         notes = (f"the log had a torn tail: {torn} bytes cut off",) if torn else ()
@@ -220,7 +223,7 @@ class ServiceLife:
         """Begin."""
         try:
             return self._step(self._core.start())
-        except Exception as error:
+        except ENDS as error:
             raise _death(error) from error
 
     def handle(self, moment: Moment, events: Sequence[Event]) -> Step:
@@ -283,7 +286,7 @@ class ServiceLife:
     def _hand(self, batch: Sequence[effects.Event]) -> Step:
         try:
             return self._step(self._core.handle_batch(batch))
-        except Exception as error:
+        except ENDS as error:
             raise _death(error) from error
 
     def _message(self, payload: bytes) -> object | None:
@@ -295,7 +298,7 @@ class ServiceLife:
             message = self._service.decode_message(decode(payload))
         except WireError:
             return None
-        except Exception as error:
+        except ENDS as error:
             raise _death(error) from error
         if known is not None:
             if len(known) >= KNOWN:
@@ -356,7 +359,7 @@ class ServiceLife:
         return encode_log_frame(number, records, self._codec.compact)
 
 
-def _death(error: Exception) -> NodeDied:
+def _death(error: BaseException) -> NodeDied:
     """Turn what ends a daemon into the death of a node, with what its log would say."""
     if isinstance(error, NodeError):
         return NodeDied(str(error))

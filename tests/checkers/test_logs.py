@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import traceback
+
 import pytest
 
 from splitbrain.checkers.logs import ANOMALY_LIMIT, LINE_LIMIT, Logs
@@ -44,6 +46,19 @@ def test_crashes_are_found_with_their_place(line):
     assert "raft on n1 wrote in line 2" in anomaly.explanation
     (place,) = anomaly.evidence
     assert (place["node"], place["daemon"], place["line"], place["text"]) == ("n1", "raft", 2, line)
+
+
+def test_of_a_traceback_the_exception_is_told_with_its_place():
+    try:
+        {}["nothing"]
+    except KeyError:
+        text = traceback.format_exc()
+    (anomaly,) = check(f"up\n{text}bye\n").anomalies
+    assert "line 2" in anomaly.explanation
+    assert "test_logs.py" in anomaly.explanation
+    assert "KeyError: 'nothing'" in anomaly.evidence[0]["text"]
+    (cut,) = check("Traceback (most recent call last):\n  File").anomalies
+    assert cut.evidence[0]["text"] == "Traceback (most recent call last):"
 
 
 @pytest.mark.parametrize(

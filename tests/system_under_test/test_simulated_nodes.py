@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -146,3 +147,100 @@ def test_reference_nodes_change_no_record_that_they_were_given(system: str, work
         identity = {"log": f"splitbrain-{made[-1].name}", "version": 1, "node": node}
         assert image == read_image(LOG_PATH, disk, identity)
         assert len(image.records) > 10
+
+
+BROKEN = """
+from splitbrain.core.simulated import OnlySimulated
+from splitbrain.system_under_test.node.effects import Reply, Requested, Send
+from splitbrain.system_under_test.systems.conversation import LeaderClient
+from splitbrain.system_under_test.systems.simulated_service import SimulatedNodes
+
+
+class Node:
+    def __init__(self, node, flaw):
+        self.node, self.flaw, self.values, self.core = node, flaw, {}, self
+
+    def start(self):
+        return []
+
+    def handle_batch(self, events):
+        effects = []
+        for event in events:
+            if isinstance(event, Requested):
+                request = event.request
+                if request["f"] == "write":
+                    self.values[request["key"]] = request["argument"]
+                value = self.values.get(request["key"])
+                effects.append(Reply(event.token, {"ok": True, "value": value}))
+                effects += self.blunder(effects[-1])
+        return effects
+
+    def blunder(self, reply):
+        if self.node == "n2":
+            return []
+        if self.flaw == "raise":
+            raise ValueError("bad batch")
+        if self.flaw == "exit":
+            raise SystemExit(0)
+        if self.flaw == "nobody":
+            return [Send("n99", {})]
+        return {"none": None, "text": ["hello"], "twice": [reply], "fine": []}[self.flaw]
+
+    def encode_message(self, message):
+        return message
+
+    decode_message = decode_request = encode_message
+
+    def admin(self, name):
+        return {}
+
+
+class Blunderers(OnlySimulated, SimulatedNodes):
+    name = "blunderers"
+    functions = frozenset({"read", "write"})
+    checkers = ()
+    facts = {"initial": None, "recovery_bound_s": 5.0}
+
+    def __init__(self, *, flaw):
+        self.flaw = flaw
+
+    def make(self, node, topology, records, now_ns):
+        return Node(node, self.flaw)
+
+    def client_core(self, vocabulary, topology):
+        return lambda: LeaderClient(known=topology.addresses)
+"""
+
+
+@pytest.mark.parametrize(
+    ("flaw", "told"),
+    [
+        ("fine", None),
+        ("raise", "ValueError: bad batch"),
+        ("exit", "SystemExit: 0"),
+        ("nobody", "a message to 'n99'; there are n1"),
+        ("none", "TypeError: 'NoneType' object is not iterable"),
+        ("text", "the simulator knows no effect 'hello'"),
+        ("twice", "which was answered already"),
+    ],
+)
+def test_a_node_that_ends_by_a_mistake_of_its_own_is_invalid_and_told(
+    flaw: str, told: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "blunder.py").write_text(BROKEN)
+    result = simulate(
+        Plan(
+            system=f"{tmp_path}/blunder.py:Blunderers",
+            workload="register",
+            cluster="sim",
+            node_count=2,
+            seed=1,
+            time_limit_s=3.0,
+            rate_hz=20.0,
+            options={"flaw": flaw},
+        )
+    )
+    assert result.failure is None
+    anomalies = [*result.verdicts["logs"].anomalies]
+    assert len(anomalies) == bool(told)
+    assert not told or told in str(anomalies[0].evidence[0]["text"])

@@ -15,7 +15,7 @@ from splitbrain.cluster.sim.swarm import Swarm
 from splitbrain.cluster.sim.virtual_time import VirtualTime
 from splitbrain.core.conversation import Answer, Ask, Heard, Lost, Unreachable
 from splitbrain.core.randomness import Keyed
-from splitbrain.core.simulated import Asked, Simulated
+from splitbrain.core.simulated import Asked, NodeDied, Simulated
 
 Hear = Callable[[Heard], None]
 
@@ -69,9 +69,15 @@ class SimCalls:
             self._sweep_at(deadline_ns)
 
     def answered(self, node: str, token: int, payload: bytes) -> None:
-        """Take a node's reply to its client."""
+        """Take a node's reply to its client.
+
+        Raises: NodeDied for a second reply, or one to a question that nobody asked.
+        """
         call = self._open.get(node, {}).pop(token, None)
-        if call is None or call.done:
+        if call is None:
+            message = f"fatal error: a reply to question {token}, which was answered already"
+            raise NodeDied(message)
+        if call.done:
             return  # nobody waits for it any more
         if self.recorder is not None:
             call.record = self.recorder.sent(node, call.asker, b"", "reply")

@@ -12,7 +12,7 @@ from splitbrain.cluster.sim.swarm import MS, Swarm
 from splitbrain.cluster.sim.virtual_time import VirtualTime
 from splitbrain.core.cluster import Grudge, Trouble, Troubles
 from splitbrain.core.randomness import Keyed
-from splitbrain.core.simulated import Delivered, Event
+from splitbrain.core.simulated import Delivered, Event, NodeDied
 from splitbrain.core.value import Value
 
 SOON_NS = 10 * MS
@@ -74,10 +74,11 @@ class SimNetwork:
     # -- messages
 
     def send(self, sender: str, receiver: str, payload: bytes) -> None:
-        """Put a message on its way."""
+        """Put a message on its way. Raises: NodeDied for a receiver that there is not."""
         link = self._links.get((sender, receiver))
         if link is None:
-            return  # a node that there is not
+            message = f"fatal error: a message to {receiver!r}; there are {', '.join(self.nodes)}"
+            raise NodeDied(message)
         link.number = number = link.number + 1
         record = None
         if self.recorder is not None:

@@ -7,6 +7,7 @@ or waits for its disk, is the next batch.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -80,7 +81,7 @@ class SimNode:
         try:
             booted = self.boot(bytes(self.disk.data), self.clock.moment(), self.boots)
         except NodeDied as error:
-            self._note(f"splitbrain-node: {error}")
+            self._tell_why(error)
             return
         self.disk.data[:] = booted.disk
         self.log.extend(booted.notes)
@@ -153,8 +154,12 @@ class SimNode:
         self.log.append(f"{self.time.now_ns / 1e9:.6f} {text}")
 
     def _die(self, error: NodeDied) -> None:
-        self._note(str(error))
+        self._tell_why(error)
         self._end()
+
+    def _tell_why(self, error: NodeDied) -> None:
+        self._note("the node ends by itself:")
+        self.log.append(str(error))  # a traceback stands in lines of its own, as on a host
 
     # -- what comes in
 
@@ -256,7 +261,11 @@ class SimNode:
                 return
             self.trace += life.encode_traces(self.clock.moment(), step.traces)
         if step.sends or step.replies:
-            self._let_out(step.sends, step.replies)
+            try:
+                self._let_out(step.sends, step.replies)
+            except NodeDied as error:
+                self._die(error)
+                return
         is_earlier = False
         if step.sets_timer:
             before_ns, self._timer_ns = self._timer_ns, step.timer_ns
@@ -298,8 +307,6 @@ class SimNode:
             return
         self.trace += lines
         out = len(step.sends) + len(step.replies)
-        if stage == 2 and out:
-            left = draws.integer(out + 1, 3)
+        left = draws.integer(out + 1, 3) if stage == 2 and out else out
+        with contextlib.suppress(NodeDied):
             self._let_out(step.sends[:left], step.replies[: max(0, left - len(step.sends))])
-            return
-        self._let_out(step.sends, step.replies)
