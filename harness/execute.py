@@ -49,6 +49,7 @@ from splitbrain.runtime.control import Control
 from splitbrain.runtime.lifecycle import Experiment, Lifecycle, Outcome
 from splitbrain.runtime.results import verdict_to_value
 from splitbrain.runtime.store import RunDirectory, create_run, resolved_of
+from splitbrain.standstill import Standstill
 from splitbrain.workloads.replayed import Replayed
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ def prepare(plan: Plan) -> Prepared:
     Raises: UsageError or ContractError for the first name or number that cannot be used.
     """
     _require_limits(plan)
+    _require_planted(plan)
     system = catalog.system(plan.system, plan.options, seed=plan.seed)
     workload = catalog.workload(plan.workload)
     if plan.operations is not None:
@@ -215,6 +217,17 @@ def _require_limits(plan: Plan) -> None:
         if value is not None and not least <= value <= most:
             message = f"{name} must be from {least:g} to {most:g}, not {value:g}"
             raise UsageError(message)
+
+
+def _require_planted(plan: Plan) -> None:
+    """Refuse a plan that names a bug and has no option of it: the run would be that of no bug."""
+    if plan.bug is None:
+        return
+    options = catalog.bug(plan.bug).options
+    if not options.keys() & plan.options.keys():
+        message = f"the plan names the bug {plan.bug!r} and does not plant it"
+        advice = "make it by catalog.plan_of_bug, or take its options over"
+        raise UsageError(message, advice=advice)
 
 
 def _load(plan: Plan, system: System) -> Load:
@@ -401,23 +414,39 @@ def _live(experiment: Experiment, run: RunDirectory, monitor: Monitor, control: 
         finally:
             done.set()
 
+    thread = threading.Thread(target=live, name="run", daemon=True)
+    world = experiment.cluster
+    standstill = Standstill(world, thread) if isinstance(world, World) else None
     with _presses() as pressed:
-        threading.Thread(target=live, name="run", daemon=True).start()
-        _wait(done, pressed, control, monitor.message)
+        thread.start()
+        _wait(done, pressed, control, monitor.message, standstill)
         interrupted = outcomes[0].interrupted or bool(pressed)
     return replace(outcomes[0], interrupted=interrupted)
 
 
 def _wait(
-    done: threading.Event, pressed: Sequence[int], control: Control, say: Callable[[str], None]
+    done: threading.Event,
+    pressed: Sequence[int],
+    control: Control,
+    say: Callable[[str], None],
+    standstill: Standstill | None,
 ) -> None:
+    """Wait until the run is over, and let presses of Ctrl-C end it, the third one whatever it does.
+
+    Raises: KeyboardInterrupt then, with the run's thread left behind.
+    """
     answered = 0
     while not done.wait(WAIT_S):
         control.look()
+        line = standstill.look() if standstill is not None else None
+        if line is not None:
+            say(line)
         while answered < len(pressed):
             answered += 1
+            if control.abandoned:
+                raise KeyboardInterrupt
             if control.stopped:
-                say("giving up: tearing down at once")
+                say("giving up: tearing down at once; Ctrl-C again leaves all as it is")
                 control.abandon()
             else:
                 say("stopping: healing, then judging what is there; Ctrl-C again tears down")

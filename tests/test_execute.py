@@ -325,6 +325,8 @@ def test_a_runs_own_code_is_never_imported_again(memory: ModuleType, tmp_path: P
         lambda plan: replace(plan, nemeses=("nothing",)),
         lambda plan: replace(plan, checkers=("nothing",)),
         lambda plan: replace(plan, options={"unheard": 1}),
+        lambda plan: replace(plan, bug="nothing"),
+        lambda plan: replace(plan, bug="stale-read"),  # named, and not planted
     ],
 )
 def test_names_are_checked_before_anything_starts(

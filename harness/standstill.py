@@ -1,0 +1,42 @@
+"""Notices that virtual time stands still, and says in which line: what the simulator calls blocks."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+from splitbrain.core.simulated import World
+
+STILL_S = 10.0
+
+
+class Standstill:
+    """Watches the thread in which a world lives, from another one."""
+
+    def __init__(self, world: World, thread: threading.Thread, *, limit_s: float = STILL_S) -> None:
+        self._world = world
+        self._thread = thread
+        self._limit_s = limit_s
+        self._told = False
+        self._seen_ns = -1
+        self._since_s = 0.0
+
+    def look(self) -> str | None:
+        """Give a line, once, when time has not passed for so long."""
+        now_ns, now_s = self._world.now_ns, time.monotonic()
+        if now_ns != self._seen_ns:
+            self._seen_ns, self._since_s = now_ns, now_s
+        if self._told or now_s - self._since_s < self._limit_s:
+            return None
+        self._told = True
+        frame = sys._current_frames().get(self._thread.ident or 0)
+        if frame is None:
+            return None
+        at = traceback.extract_stack(frame, limit=1)[0]
+        return (
+            f"virtual time has stood still for {self._limit_s:g} s in {at.name} "
+            f"({Path(at.filename).name}, line {at.lineno}): what the simulator calls must not block"
+        )

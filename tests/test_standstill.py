@@ -1,0 +1,106 @@
+"""A core that blocks is named, and the third Ctrl-C ends a run whatever it does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from splitbrain import exit_code
+from splitbrain.standstill import Standstill
+
+DEADLINE_S = 60.0
+
+BLOCKS = """
+from splitbrain.core.simulated import OnlySimulated
+from splitbrain.system_under_test.systems.conversation import LeaderClient
+from splitbrain.system_under_test.systems.simulated_service import SimulatedNodes
+
+
+class Node:
+    def __init__(self):
+        self.core = self
+
+    def start(self):
+        while True:
+            pass
+
+
+class Blocks(OnlySimulated, SimulatedNodes):
+    name = "blocks"
+    functions = frozenset({"read", "write"})
+    checkers = ()
+    facts = {"initial": None, "recovery_bound_s": 5.0}
+
+    def make(self, node, topology, records, now_ns):
+        return Node()
+
+    def client_core(self, vocabulary, topology):
+        return lambda: LeaderClient(known=topology.addresses)
+"""
+
+
+def test_a_thread_that_blocks_while_time_stands_still_is_named_once() -> None:
+    world: Any = SimpleNamespace(now_ns=1)
+    release = threading.Event()
+
+    def blocks() -> None:
+        release.wait(DEADLINE_S)
+
+    thread = threading.Thread(target=blocks, daemon=True)
+    thread.start()
+    calm = Standstill(world, thread, limit_s=DEADLINE_S)
+    assert calm.look() is None
+    watch = Standstill(world, thread, limit_s=0.0)
+    line = watch.look()
+    assert line is not None
+    assert "wait" in line
+    assert "threading.py, line" in line
+    assert watch.look() is None
+    release.set()
+    thread.join(DEADLINE_S)
+
+
+def test_only_the_time_since_it_last_passed_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    world: Any = SimpleNamespace(now_ns=1)
+    watch = Standstill(world, threading.current_thread(), limit_s=10.0)
+    told = []
+    for now_s, world.now_ns in ((0, 1), (9, 2), (18, 2), (18.5, 3), (28, 3), (29, 3)):
+        told.append(watch.look() is not None)
+    assert told == [False, False, False, False, False, True]
+
+
+def test_the_third_ctrl_c_ends_a_run_whose_node_blocks(tmp_path: Path) -> None:
+    (tmp_path / "blocks.py").write_text(BLOCKS)
+    command = [sys.executable, "-m", "splitbrain", "run", "--cluster", "sim"]
+    command += ["--system", "blocks.py:Blocks", "--seed", "1", "--store", "store"]
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as program:
+        assert program.stdout is not None
+        killer = threading.Timer(DEADLINE_S, program.kill)
+        killer.start()
+        told = ""
+        for line in program.stdout:
+            told += line
+            if any(sign in line for sign in ("bringing up", "stopping:", "giving up:")):
+                program.send_signal(signal.SIGINT)
+        killer.cancel()
+    assert "giving up" in told
+    assert told.endswith("splitbrain: interrupted\n")
+    assert program.returncode == exit_code.UNKNOWN
