@@ -1,4 +1,4 @@
-"""Notices that virtual time stands still, and says in which line: what the simulator calls blocks."""
+"""Notices that virtual time stands still, and says where: what the simulator calls blocks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Standstill:
         if self._told or now_s - self._since_s < self._limit_s:
             return None
         self._told = True
-        frame = sys._current_frames().get(self._thread.ident or 0)
+        frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 - as documented
         if frame is None:
             return None
         at = traceback.extract_stack(frame, limit=1)[0]

@@ -75,7 +75,8 @@ def test_only_the_time_since_it_last_passed_counts(monkeypatch: pytest.MonkeyPat
     world: Any = SimpleNamespace(now_ns=1)
     watch = Standstill(world, threading.current_thread(), limit_s=10.0)
     told = []
-    for now_s, world.now_ns in ((0, 1), (9, 2), (18, 2), (18.5, 3), (28, 3), (29, 3)):
+    for moment_s, moment_ns in ((0, 1), (9, 2), (18, 2), (18.5, 3), (28, 3), (29, 3)):
+        now_s, world.now_ns = moment_s, moment_ns
         told.append(watch.look() is not None)
     assert told == [False, False, False, False, False, True]
 
