@@ -57,18 +57,20 @@ def expired_of(events: Sequence[tuple[int, FaultEvent]]) -> Sequence[str]:
 class Faults:
     """Has an opinion only when something went wrong: a fault that took hold proves nothing else.
 
-    kinds: the kinds that were asked for; those of the planned faults count as well.
+    kinds: the kinds that were asked for; those of the planned faults count as well. of_package:
+    kinds that were only asked for as parts of a package, of which any one is enough.
     """
 
     name = "faults"
     needs = frozenset({Need.FAULTS})
 
-    def __init__(self, kinds: Sequence[str] = ()) -> None:
+    def __init__(self, kinds: Sequence[str] = (), of_package: Sequence[str] = ()) -> None:
         self._kinds = tuple(kinds)
+        self._of_package = tuple(of_package)
 
     def parameters(self) -> Mapping[str, Value]:
         """Give the parameters."""
-        return {"kinds": list(self._kinds)}
+        return {"kinds": list(self._kinds), "of_package": list(self._of_package)}
 
     def check(self, evidence: Evidence) -> Verdict:
         """Judge: unknown when a kind never took hold, or when healing is not proved."""
@@ -95,9 +97,14 @@ class Faults:
     def _never(self, lives: Sequence[FaultLife]) -> Sequence[str]:
         wanted = dict.fromkeys([*self._kinds, *(life.kind for life in lives)])
         held = {life.kind for life in lives if "active" in life.states}
-        return [
-            f"no fault of the kind {kind!r} ever took hold" for kind in wanted if kind not in held
+        never = [
+            f"no fault of the kind {kind!r} ever took hold"
+            for kind in wanted
+            if kind not in held and kind not in self._of_package
         ]
+        if self._of_package and held.isdisjoint(self._of_package):
+            never.append(f"no fault ever took hold of the kinds {', '.join(self._of_package)}")
+        return never
 
 
 def _unhealed(lives: Sequence[FaultLife]) -> Sequence[str]:

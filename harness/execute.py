@@ -92,7 +92,7 @@ def prepare(plan: Plan) -> Prepared:
     )
     if isinstance(cluster, World):
         require_simulated(system)
-    checkers = _checkers(plan, system, workload, set(nemeses) - optional)
+    checkers = _checkers(plan, system, workload, set(nemeses) - optional, optional)
     with _foreign(f"{plan.workload}: setup"):
         workload.setup(_load(plan, system))  # parameters that cannot be used are told before hosts
 
@@ -254,11 +254,16 @@ def _nemeses(plan: Plan) -> tuple[Mapping[str, Nemesis], frozenset[str]]:
 
 
 def _checkers(
-    plan: Plan, system: System, workload: Workload, required: Iterable[str]
+    plan: Plan,
+    system: System,
+    workload: Workload,
+    required: Iterable[str],
+    optional: Iterable[str],
 ) -> tuple[Checker, ...]:
     """Give the workload's checkers, those of every run, the system's, and those asked for.
 
-    required: the kinds of fault that must take hold; those that are drawn must anyway.
+    required: the kinds of fault that must take hold; those that are drawn must anyway, but for the
+    optional ones, of which any is enough.
 
     Raises: UsageError or ContractError for one that cannot be used, or a name that is taken.
     """
@@ -270,14 +275,14 @@ def _checkers(
                 message = f"{plan.workload}: two checkers of the name {checker.name!r}"
                 raise ContractError(message)
             checkers[checker.name] = checker
-    kinds: list[Value] = [*sorted(required)]
+    kinds: dict[str, Value] = {"kinds": sorted(required), "of_package": sorted(optional)}  # type: ignore[dict-item]
     own = [*getattr(system, "checkers", ())]
     if isinstance(system, JudgedBy):
         own += system.judged_by(plan.workload, plan.parameters)
     for name in dict.fromkeys((*ALWAYS, *own, *plan.checkers)):
         if name in checkers:
             continue
-        built = catalog.checker(name, {"kinds": kinds} if name == "faults" else {})
+        built = catalog.checker(name, kinds if name == "faults" else {})
         if built.name in checkers:
             message = f"{name}: there is another checker of the name {built.name!r}"
             raise UsageError(message)

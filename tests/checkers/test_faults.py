@@ -21,10 +21,12 @@ def life(fault, kind, *states, start=10, resolved=None, error=None):
     ]  # fmt: skip
 
 
-def check(*lives, kinds=()):
+def check(*lives, kinds=(), of_package=()):
     events = [event for item in lives for event in item]
     phases = ((0, Phase(name="main", time_ns=5 * S)),)
-    return Faults(kinds).check(Evidence(faults=tuple(enumerate(events, 1)), phases=phases))
+    return Faults(kinds, of_package).check(
+        Evidence(faults=tuple(enumerate(events, 1)), phases=phases)
+    )
 
 
 FINE = ("planned", "injecting", "active", "healing", "healed")
@@ -52,6 +54,19 @@ def test_a_kind_that_never_took_hold_leaves_the_run_unknown():
         "no fault of the kind 'kill' ever took hold",
         "k-1 was missed: nobody leads",
     )
+
+
+def test_of_a_package_any_kind_is_enough_and_what_was_missed_is_told():
+    missed = life("k-1", "kill", "planned", "missed", error="nobody leads")
+    package = ["kill", "partition", "pause"]
+    verdict = check(life("p-1", "partition", *FINE), missed, of_package=package)
+    assert (verdict.status, verdict.judges) == (Status.VALID, False)
+    assert verdict.reasons == ("k-1 was missed: nobody leads",)
+    verdict = check(missed, of_package=package)
+    assert verdict.status is Status.UNKNOWN
+    assert verdict.reasons[0] == "no fault ever took hold of the kinds kill, partition, pause"
+    verdict = check(missed, kinds=["kill"], of_package=["partition"])
+    assert len(verdict.reasons) == 3
 
 
 def test_a_single_miss_is_told_and_judges_nothing():
@@ -89,4 +104,5 @@ def test_a_lease_that_ran_out_leaves_the_run_unknown():
 def test_no_faults_at_all():
     assert not check().judges
     assert check(kinds=["kill"]).status is Status.UNKNOWN
-    assert Faults(["kill"]).parameters() == {"kinds": ["kill"]}
+    parameters = {"kinds": ["kill"], "of_package": ["pause", "power"]}
+    assert Faults(**parameters).parameters() == parameters
