@@ -275,7 +275,7 @@ def system(name: str, options: Mapping[str, Value], *, seed: int) -> System:
     Raises: UsageError when there is none of that name, ContractError when it is no system.
     """
     built = _build("system", name, {"seed": seed, **options})
-    contract.require(built, name, contract.SYSTEM)
+    contract.require_system(built, name)
     return cast("System", built)
 
 

@@ -7,6 +7,7 @@ line, instead of failing in the middle of a run.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -65,6 +66,21 @@ def require(thing: object, name: str, contract: Contract) -> None:
             raise ContractError(message)
     for method, count in contract.methods.items():
         _require_call(getattr(thing, method), f"{name}: {method}", count)
+
+
+def require_system(thing: object, name: str) -> None:
+    """Check a system, and that the facts that the harness itself reads can be read.
+
+    Raises: ContractError in one line.
+    """
+    require(thing, name, SYSTEM)
+    facts: Mapping[str, object] = getattr(thing, "facts", {})
+    bound = facts.get("recovery_bound_s", 1.0)
+    if type(bound) not in (int, float) or not 0 < bound < math.inf:  # type: ignore[operator]
+        message = (
+            f"{name}: 'recovery_bound_s' of the facts must be a number of seconds, not {bound!r}"
+        )
+        raise ContractError(message)
 
 
 def require_checker(thing: object, name: str) -> None:

@@ -159,6 +159,12 @@ class System:
         return None
 
 
+class Soon(System):
+    facts = {"recovery_bound_s": "soon"}
+
+    def install(self, node, topology): ...
+
+
 class Workload:
     name = "w"
     vocabulary = 3
@@ -218,6 +224,7 @@ CASES = [
     *(("checkers", name, said) for name, said in CHECKERS.items()),
     ("system", "Empty", "is no system: it lacks facts, install, daemons, client"),
     ("system", "System", "install must be a method, not 1"),
+    ("system", "Soon", "'recovery_bound_s' of the facts must be a number of seconds, not 'soon'"),
     ("workload", "Empty", "is no workload: it lacks vocabulary, facts, setup, main, final"),
     ("workload", "Workload", "'vocabulary' must be a Vocabulary, not 3"),
     ("cluster", "Cluster", "is no cluster: it lacks entered, up, down, host"),
