@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -26,6 +26,7 @@ from splitbrain.report.paper import paper
 
 CARDS_SHOWN = 4
 REASONS_SHOWN = 5
+NOTES_SHOWN = 5
 REASON_LIMIT = 400
 FAILURE_LIMIT = 4000
 """What went wrong in the harness names what mends it, of each host that lacks something."""
@@ -95,6 +96,7 @@ class _Report:
             filter(None, [_plan_text(result.plan, alphabet), _counts_text(result.evidence)])
         )
         about += [alphabet.text(note, REASON_LIMIT) for note in result.notes]
+        about += [alphabet.text(note, REASON_LIMIT) for note in _of_nodes(result.evidence)]
         return Group(*lines, *(Indented(Text(text, style="dim")) for text in about))
 
     def _grounds(self) -> Iterator[RenderableType]:
@@ -217,6 +219,13 @@ def _plan_text(plan: Plan | None, alphabet: Alphabet) -> str:
     parts += [f"{plan.time_limit_s:g} s", _many(plan.concurrency, "client")]
     parts.append(", ".join(alphabet.text(name, 40) for name in plan.nemeses) or "no faults")
     return f" {alphabet.dot} ".join(parts)
+
+
+def _of_nodes(evidence: Evidence) -> Sequence[str]:
+    """Give what the harness noted of single nodes, such as a daemon that had died by itself."""
+    noted = [f"{note.node}: {note.text}" for _, note in evidence.notes if note.node is not None]
+    more = len(noted) - NOTES_SHOWN
+    return [*noted[:NOTES_SHOWN], *([f"and {more} notes more, in run.log"] if more > 0 else [])]
 
 
 def _counts_text(evidence: Evidence) -> str:

@@ -16,7 +16,7 @@ from rich.cells import cell_len
 from splitbrain.core.columns import IntegerColumn, build, coded
 from splitbrain.core.evidence import Evidence
 from splitbrain.core.history import History
-from splitbrain.core.journal import FaultEvent
+from splitbrain.core.journal import FaultEvent, Note
 from splitbrain.core.run import RunResult
 from splitbrain.core.verdict import Anomaly, Status, figures, invalid, unknown, valid
 from splitbrain.report.console import show_result
@@ -126,6 +126,20 @@ def test_a_result_without_anything(samples):
     text = shown(samples, bare)
     assert "nothing was checked" in text
     assert "no history" in text
+
+
+def test_what_was_noted_of_nodes_is_shown_the_first_of_it(samples):
+    def noted(number):
+        text = f"the daemon raft had died by itself{NASTY if number == 1 else ''}"
+        return number, Note(text=text, time_ns=1, level="warning", node=f"n{number}")
+
+    valid = samples.found_valid()
+    notes = (*(noted(number) for number in range(1, 9)), (9, Note(text="of no node", time_ns=1)))
+    text = shown(samples, replace(valid, evidence=replace(valid.evidence, notes=notes)))
+    assert "n5: the daemon raft had died by itself" in text
+    assert "n6" not in text.split("checkers")[0]
+    assert "and 3 notes more, in run.log" in text
+    assert "of no node" not in text
 
 
 def test_notes_are_shown_and_not_obeyed(samples):
