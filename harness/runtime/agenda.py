@@ -32,6 +32,7 @@ from splitbrain.core.randomness import Keyed
 from splitbrain.core.value import Value
 from splitbrain.runtime.conditions import Watch
 from splitbrain.runtime.journal import Journal
+from splitbrain.runtime.reply import raised
 
 POLL_S = 0.05
 HEAL_ATTEMPTS = 3
@@ -208,7 +209,7 @@ class Agenda:
             self._give_up(life, str(error))
         except Exception as error:  # noqa: BLE001 - a nemesis is foreign code; the run must go on
             self._note(f"nemesis {life.fault.kind} failed", traceback.format_exc())
-            self._give_up(life, f"{type(error).__name__}: {error}")
+            self._give_up(life, raised(error))
         else:
             life.state = "active"
             life.active_s = self._now_s()
@@ -265,7 +266,7 @@ class Agenda:
                 life.heal_at_s = self._now_s() + ASK_AGAIN_S
                 return str(later)
             except Exception as failure:  # noqa: BLE001 - healing is tried again, then reported
-                error = str(failure) or type(failure).__name__
+                error = str(failure) if isinstance(failure, HarnessError) else raised(failure)
             else:
                 life.state = "healed"
                 life.healed_s = self._now_s()

@@ -374,6 +374,14 @@ def test_healing_is_tried_again(stage: Stage):
     assert stage.nemesis.calls.count(("heal", "a")) == HEAL_ATTEMPTS
 
 
+def test_an_error_of_healing_that_is_foreign_is_told_with_its_kind(stage: Stage):
+    stage.nemesis.heal_errors = [ValueError("odd")] * (2 * HEAL_ATTEMPTS)
+    scheduler = stage.start(kill("a"))
+    stage.wait_for("a", "active")
+    scheduler.stop()
+    assert scheduler.heal_all() == ["kill a: ValueError: odd"]
+
+
 def test_healing_that_other_faults_are_in_the_way_of_lets_them_have_their_turn(stage: Stage):
     joins, cut = FakeNemesis("membership"), stage.nemesis
 
