@@ -18,6 +18,7 @@ from splitbrain.core.bug import PlantedBug
 from splitbrain.core.cluster import Cluster
 from splitbrain.core.errors import ContractError, HarnessError, UsageError
 from splitbrain.core.fault import Nemesis
+from splitbrain.core.known_names import instead
 from splitbrain.core.run import Plan
 from splitbrain.core.system import System
 from splitbrain.core.value import Value
@@ -268,6 +269,15 @@ _ROLES = {
     "cluster": (CLUSTERS, "splitbrain.clusters"),
 }
 
+LISTINGS = {
+    "system": "systems",
+    "workload": "workloads",
+    "nemesis": "nemeses",
+    "checker": "checkers",
+    "cluster": "clusters",
+}
+"""Under which word `splitbrain list` lists a role."""
+
 
 def system(name: str, options: Mapping[str, Value], *, seed: int) -> System:
     """Build a system.
@@ -380,7 +390,8 @@ def bug(name: str) -> PlantedBug:
     """
     table = {item.name: item for item in bugs()}
     if name not in table:
-        message = f"there is no bug {name!r}; there are {', '.join(sorted(table))}"
+        listed = instead(name, sorted(table), listing="splitbrain list bugs")
+        message = f"there is no bug {name!r}; {listed}"
         raise UsageError(message)
     return table[name]
 
@@ -440,11 +451,10 @@ def _find(role: str, name: str) -> object:
         return load_reference(name)
     found = load_installed(group, name)
     if found is None:
-        known = ", ".join(sorted([*table, *installed_names(group)]))
-        packages = f", the packages {', '.join(PACKAGES)}" if role == "nemesis" else ""
-        message = (
-            f"there is no {role} {name!r}; there are {known}{packages}, or name one as file.py:Name"
-        )
+        listing = f"splitbrain list {LISTINGS[role]}"
+        beside = ", or name one as file.py:Name"
+        listed = instead(name, sorted(names(role)), listing=listing, beside=beside)
+        message = f"there is no {role} {name!r}; {listed}"
         raise UsageError(message)
     return found
 
@@ -476,8 +486,8 @@ def _accepted(
         strange = sorted(set(accepted) - set(signature.parameters))
         if strange:
             known = [item for item in signature.parameters if item != "seed"]
-            there_are = f"there are {', '.join(known)}" if known else "it takes none"
-            message = f"the {role} {name!r} has no option {strange[0]!r}; {there_are}"
+            listed = instead(strange[0], known) if known else "it takes none"
+            message = f"the {role} {name!r} has no option {strange[0]!r}; {listed}"
             raise UsageError(message) from error
         given = f"with {', '.join(accepted)} alone" if accepted else "without arguments"
         message = f"the {role} {name!r} cannot be made {given}: {error}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from splitbrain.core.errors import UsageError
+from splitbrain.core.known_names import instead
 from splitbrain.core.workload import Load
 
 
@@ -42,8 +43,8 @@ class Parameters:
                     raise UsageError(message)
                 self._choices[name] = value
             else:
-                known = ", ".join(sorted({*numbers, *choices}))
-                message = f"the workload {workload} has no parameter {name!r}; it has {known}"
+                listed = instead(name, sorted({*numbers, *choices}))
+                message = f"the workload {workload} has no parameter {name!r}; {listed}"
                 raise UsageError(message)
 
     def number(self, name: str) -> int:

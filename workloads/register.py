@@ -9,6 +9,7 @@ import msgspec
 
 from splitbrain.core.errors import UsageError
 from splitbrain.core.generator import PENDING, Context, Event, Generator, Invocation
+from splitbrain.core.known_names import instead
 from splitbrain.core.operation import REGISTER, Outcome, Vocabulary
 from splitbrain.core.randomness import Keyed
 from splitbrain.core.value import Value
@@ -179,8 +180,8 @@ def _parameters(load: Load) -> dict[str, int]:
     for name, value in load.params.items():
         least = 1 if name == "ops_per_key" else 0
         if name not in DEFAULTS:
-            known = ", ".join(sorted(DEFAULTS))
-            message = f"the workload register has no parameter {name!r}; it has {known}"
+            listed = instead(name, sorted(DEFAULTS))
+            message = f"the workload register has no parameter {name!r}; {listed}"
             raise UsageError(message)
         if type(value) is not int or value < least:
             message = f"parameter {name} must be a whole number from {least} on, not {value!r}"

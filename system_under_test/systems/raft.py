@@ -10,6 +10,7 @@ from splitbrain.core.client import Client, ClientFactory
 from splitbrain.core.cluster import Host, Topology
 from splitbrain.core.errors import UsageError
 from splitbrain.core.evidence import Trace
+from splitbrain.core.known_names import instead
 from splitbrain.core.operation import KEYED_STORE, Vocabulary
 from splitbrain.core.system import DaemonSpec
 from splitbrain.core.value import Value
@@ -281,7 +282,8 @@ def _require_bugs(bugs: object) -> None:
         raise UsageError(message)
     unknown = sorted(set(bugs) - set(BUGS))
     if unknown:
-        message = f"raft has no bug {unknown[0]!r}; there are {', '.join(sorted(BUGS))}"
+        listed = instead(unknown[0], sorted(BUGS), listing="splitbrain list bugs")
+        message = f"raft has no bug {unknown[0]!r}; {listed}"
         raise UsageError(message)
 
 
@@ -295,8 +297,8 @@ def _require_nodes(nodes: object) -> None:
             raise UsageError(message)
         strange = sorted(set(options) - set(_NODE_OPTIONS))
         if strange:
-            known = ", ".join(_NODE_OPTIONS)
-            message = f"{node}: raft has no option {strange[0]!r}; there are {known}"
+            listed = instead(strange[0], _NODE_OPTIONS)
+            message = f"{node}: raft has no option {strange[0]!r}; {listed}"
             raise UsageError(message)
 
 

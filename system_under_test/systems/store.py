@@ -11,6 +11,7 @@ from splitbrain.core.cluster import Host, Topology
 from splitbrain.core.conversation import ClientCoreFactory
 from splitbrain.core.errors import UsageError
 from splitbrain.core.evidence import Trace
+from splitbrain.core.known_names import instead
 from splitbrain.core.operation import CAS, STORE, Vocabulary
 from splitbrain.core.system import DaemonSpec
 from splitbrain.core.value import Value
@@ -254,9 +255,8 @@ def _require_one_of(name: str, value: object, known: Sequence[str]) -> None:
 def _require_known(place: str, options: Mapping[str, Value]) -> None:
     strange = sorted(set(options) - set(_NODE_OPTIONS))
     if strange:
-        message = (
-            f"{place}: there is no option {strange[0]!r}; there are {', '.join(_NODE_OPTIONS)}"
-        )
+        listed = instead(strange[0], _NODE_OPTIONS)
+        message = f"{place}: there is no option {strange[0]!r}; {listed}"
         raise UsageError(message)
 
 

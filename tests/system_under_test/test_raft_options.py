@@ -15,7 +15,7 @@ from splitbrain.system_under_test.systems.raft import RaftSystem
     [
         ({"bugs": 1}, '"bugs" must be a list of names, not 1'),
         ({"bugs": [[]]}, '"bugs" must be a list of names'),
-        ({"bugs": ["x"]}, "raft has no bug 'x'; there are duplicate-request, "),
+        ({"bugs": ["x"]}, "raft has no bug 'x'; `splitbrain list bugs` lists all"),
         ({"nodes": 3}, '"nodes" must be an object of options by node, not 3'),
         ({"nodes": {"n1": 5}}, "n1: the options of a node are an object, not 5"),
         ({"nodes": {"n1": {"speed": 5}}}, "n1: raft has no option 'speed'"),

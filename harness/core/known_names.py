@@ -1,0 +1,27 @@
+"""What to say of a name that is not known: the ones that are near, or where all of them stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+SHORT = 200
+"""A list of names that is no longer than this is given whole."""
+
+
+def instead(name: str, known: Iterable[str], *, listing: str = "", beside: str = "") -> str:
+    """Give what follows "there is no such thing": which one was meant, or what there is.
+
+    listing: the command that lists all; without one all are always named. beside: what else is
+    possible where nothing is near.
+    """
+    names = list(known)
+    near = get_close_matches(name, names)
+    lists_all = f"`{listing}` lists all"
+    if near:
+        meant = f"did you mean {' or '.join(near)}?"
+        return f"{meant} ({lists_all})" if listing else meant
+    every = ", ".join(names)
+    if listing and len(every) > SHORT:
+        return lists_all + beside
+    return f"there are {every}{beside}" if names else f"there are none{beside}"
