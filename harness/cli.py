@@ -643,7 +643,8 @@ def _plan(asked: Mapping[str, object], again: Plan | None = None) -> Plan:
         message = "--schedule and --resolved exclude each other"
         raise UsageError(message)
     if isinstance(schedule, Path):
-        plan = replace(plan, schedule=read_schedule(schedule), nemeses=_named(asked))
+        faults = read_schedule(schedule, time_limit_s=plan.time_limit_s)
+        plan = replace(plan, schedule=faults, nemeses=_named(asked))
     if isinstance(resolved, Path):
         plan = replace(plan, resolved=read_resolved(resolved), nemeses=_named(asked))
     return plan

@@ -19,7 +19,7 @@ from splitbrain import catalog
 from splitbrain.checkers.compose import judging
 from splitbrain.checkers.linearizability.stream import RegisterStream
 from splitbrain.contract import require_checker
-from splitbrain.core.cluster import Cluster
+from splitbrain.core.cluster import Cluster, Topology
 from splitbrain.core.errors import ContractError, HarnessError, StoreError, UsageError
 from splitbrain.core.evidence import Evidence
 from splitbrain.core.fault import (
@@ -34,10 +34,11 @@ from splitbrain.core.fault import (
     When,
     by_kind,
 )
+from splitbrain.core.known_names import instead
 from splitbrain.core.randomness import Keyed
 from splitbrain.core.run import LIMITS, Monitor, Plan, RunResult
 from splitbrain.core.simulated import World, require_simulated
-from splitbrain.core.system import JudgedBy, Primaries, System, Traces, spoken
+from splitbrain.core.system import DaemonSpec, JudgedBy, Primaries, System, Traces, spoken
 from splitbrain.core.value import Value, require_value
 from splitbrain.core.verdict import Checker, Status, Verdict, unknown, worst
 from splitbrain.core.workload import Load, Workload
@@ -320,6 +321,8 @@ def _try_schedule(
         with _foreign(f"the fault {fault.id!r}"), _told_of(fault):
             _require_start(fault.start, system, nodes)
             _require_params(nemesis, fault)
+            if isinstance(nemesis, KnowsParams) and "daemon" in nemesis.params:
+                _require_daemon(fault, plan, system, nodes)
             with contextlib.suppress(_NoMeaningYet):
                 _resolve(nemesis, fault, view)
 
@@ -362,6 +365,31 @@ def _require_params(nemesis: Nemesis, fault: Fault) -> None:
         known = ", ".join(sorted(nemesis.params)) or "none"
         message = f"params: there is no {strange[0]!r} of {fault.kind}; there are {known}"
         raise UsageError(message)
+
+
+def _require_daemon(fault: Fault, plan: Plan, system: System, nodes: Sequence[str]) -> None:
+    daemon = fault.params.get("daemon")
+    if not isinstance(daemon, str):
+        return  # all daemons; what is neither, the nemesis refuses itself
+    known = _daemons(plan, system, nodes)
+    if known and daemon not in known:
+        message = f"params: there is no daemon {daemon!r}; {instead(daemon, sorted(known))}"
+        raise UsageError(message)
+
+
+def _daemons(plan: Plan, system: System, nodes: Sequence[str]) -> set[str]:
+    """Give the names of a system's daemons; none where only a run can tell."""
+    specs: Mapping[str, Sequence[DaemonSpec]] = {}
+    with contextlib.suppress(Exception):  # of a system that wants to see its hosts first
+        cluster = catalog.cluster(
+            plan.cluster, node_count=plan.node_count, options=plan.cluster_options
+        )
+        if isinstance(cluster, World):
+            specs = cluster.inhabit(require_simulated(system), plan.seed)
+        else:
+            topology = Topology(addresses=dict.fromkeys(nodes, "127.0.0.1"))
+            specs = {node: system.daemons(node, topology) for node in nodes}
+    return {spec.name for items in specs.values() for spec in items}
 
 
 def _resolve(nemesis: Nemesis, fault: Fault, view: View) -> None:

@@ -19,6 +19,7 @@ import pytest
 from splitbrain.core.errors import HarnessError
 from splitbrain.core.fault import Schedule
 from splitbrain.core.run import Plan, RunResult
+from splitbrain.core.startable import require_startable
 from splitbrain.core.value import Value
 from splitbrain.core.verdict import Status, Verdict
 from splitbrain.report.quiet import Quiet
@@ -133,11 +134,12 @@ class Runner:
                 rate_hz=rate_hz,
                 interval_s=interval_s,
             )
+            if isinstance(schedule, Schedule):
+                require_startable(schedule, plan.time_limit_s)
+            elif schedule is not None:
+                schedule = read_schedule(Path(schedule), time_limit_s=plan.time_limit_s)
             if schedule is not None:
-                given = (
-                    schedule if isinstance(schedule, Schedule) else read_schedule(Path(schedule))
-                )
-                plan = replace(plan, schedule=given, nemeses=tuple(nemeses or ()))
+                plan = replace(plan, schedule=schedule, nemeses=tuple(nemeses or ()))
             plan = replace(
                 plan,
                 checkers=tuple(checkers),

@@ -40,6 +40,18 @@ def test_a_stored_run_is_a_schedule(runner: Runner) -> None:
     assert again.result.schedule == first.result.schedule
 
 
+@pytest.mark.parametrize("form", ["value", "file"])
+def test_a_fault_that_can_never_start_fails_the_test_with_one_line(
+    runner: Runner, tmp_path: Path, form: str
+) -> None:
+    file = tmp_path / "cut.json"
+    file.write_text(json.dumps(CUT.to_value()))
+    with pytest.raises(pytest.fail.Exception, match=r"'cut' .* ends after 0\.5 s") as caught:
+        runner.run(schedule=CUT if form == "value" else file, time_limit_s=0.5)
+    assert "\n" not in str(caught.value)
+    assert not runner.store.exists()
+
+
 def test_a_schedule_that_is_not_there_fails_the_test_with_one_line(
     runner: Runner, tmp_path: Path
 ) -> None:

@@ -221,7 +221,8 @@ class _Fields:
     place: str
 
     def refuse(self, name: str, wanted: str) -> NoReturn:
-        message = f"{self.place}: {name!r} must be {wanted}, not {self.item.get(name)!r}"
+        found = f"not {self.item[name]!r}" if name in self.item else "and is missing"
+        message = f"{self.place}: {name!r} must be {wanted}, {found}"
         raise UsageError(message)
 
     def require_known(self, *names: str) -> None:

@@ -32,6 +32,7 @@ from splitbrain.core.journal import Decoded, FaultEvent
 from splitbrain.core.message import Message
 from splitbrain.core.planned import PlannedOperation
 from splitbrain.core.run import Plan
+from splitbrain.core.startable import require_startable
 from splitbrain.core.value import Value, require_value
 from splitbrain.runtime.columns import read_columns, write_columns
 from splitbrain.runtime.conditions import JournalSource
@@ -290,8 +291,10 @@ def read_resolved(path: Path) -> tuple[Resolved, ...]:
     return tuple(Resolved.from_value(item) for item in value)
 
 
-def read_schedule(path: Path) -> Schedule:
+def read_schedule(path: Path, *, time_limit_s: float | None = None) -> Schedule:
     """Read a schedule file, or the schedule of a run directory.
+
+    time_limit_s: of the load in which each of its faults must be able to start, if that matters.
 
     Raises: UsageError naming the file, and the fault and field where there is one.
     """
@@ -299,7 +302,10 @@ def read_schedule(path: Path) -> Schedule:
         file = path / "schedule.json" if path.is_dir() else path
     value = read_json_file(file)
     try:
-        return Schedule.from_value(value)
+        schedule = Schedule.from_value(value)
+        if time_limit_s is not None:
+            require_startable(schedule, time_limit_s)
+        return schedule
     except UsageError as error:
         message = f"{file}: {error}"
         raise UsageError(message) from error

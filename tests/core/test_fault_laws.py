@@ -98,6 +98,10 @@ def one(**fields: Any) -> dict[str, Any]:
         (one(id=""), "'id' must be a name"),
         (one(kind=7), "fault 'a' of the schedule: 'kind' must be a name, not 7"),
         (one(start=3), "'start' must be an object"),
+        (
+            {"version": 1, "faults": [{"id": "a", "kind": "kill"}]},
+            "fault 'a' of the schedule: 'start' must be an object, and is missing",
+        ),
         (one(start={}), "fault 'a' of the schedule, start: needs one of \"at_s\""),
         (one(start={"at_s": -1}), "'at_s' must be a number of seconds from 0 to 1e"),
         (one(start={"at_s": 10**400}), "'at_s' must be a number of seconds"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from splitbrain.core.known_names import SHORT, instead
+from splitbrain.core.known_names import LONG, SHORT, instead
 
 MANY = [f"name-{number}" for number in range(SHORT)]
 LISTING = "splitbrain list things"
@@ -28,4 +28,11 @@ def test_a_few_names_are_all_named() -> None:
 def test_many_names_are_left_to_the_command_that_lists_them() -> None:
     said = instead("x", MANY, listing=LISTING, beside=", or file.py:Name")
     assert said == "`splitbrain list things` lists all, or file.py:Name"
-    assert MANY[-1] in instead("x", MANY)
+
+
+def test_where_no_command_lists_them_a_line_holds_what_it_can() -> None:
+    said = instead("x", MANY)
+    shown = said.removeprefix("there are ").partition(" and ")[0].split(", ")
+    assert shown == MANY[: len(shown)]
+    assert said.endswith(f" and {len(MANY) - len(shown)} more")
+    assert LONG - 20 < len(said) < LONG + 40
