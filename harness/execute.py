@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import signal
 import threading
 import traceback
@@ -60,6 +61,7 @@ _ASKED = 32
 """How often a run in virtual time asks whether to stop before its journal is read for it."""
 MIXED_FROM = 4
 """More kinds than this take turns; so many or fewer are all at work from start to end."""
+_NODE_NAME = re.compile(r"^n\d+$")
 ALWAYS = ("stats", "faults", "recovery", "logs")
 """The checkers that judge every run, whatever its workload and system."""
 
@@ -403,13 +405,26 @@ def _resolve(nemesis: Nemesis, fault: Fault, view: View) -> None:
 
 def _require_nodes(resolved: Sequence[Resolved], nodes: Sequence[str]) -> None:
     for item in resolved:
-        strange = [node for node in item.nodes if node not in nodes]
+        strange = [node for node in (*item.nodes, *_nodes_in(item.detail)) if node not in nodes]
         if strange:
             message = (
-                f"the fault {item.fault.id!r} hit {strange[0]}, and there are only "
+                f"the fault {item.fault.id!r} involved {strange[0]}, and there are only "
                 f"{', '.join(nodes)}: ask for as many nodes as that run had with --nodes"
             )
             raise UsageError(message)
+
+
+def _nodes_in(detail: Value) -> Iterator[str]:
+    """Give the nodes that what a nemesis decided names: whom a cut keeps apart, whose clock is."""
+    if isinstance(detail, str):
+        yield from _NODE_NAME.findall(detail)
+    elif isinstance(detail, Mapping):
+        for name, item in detail.items():
+            yield from _nodes_in(name)
+            yield from _nodes_in(item)
+    elif isinstance(detail, (list, tuple)):
+        for item in detail:
+            yield from _nodes_in(item)
 
 
 @contextlib.contextmanager

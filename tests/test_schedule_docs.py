@@ -14,6 +14,7 @@ from splitbrain.cli import run_command
 from splitbrain.core.errors import UsageError
 from splitbrain.core.fault import After, At, Fault, Resolved, Schedule, When
 from splitbrain.core.run import Plan
+from splitbrain.core.value import Value
 from splitbrain.execute import prepare
 from splitbrain.nemeses import partition, targets
 from splitbrain.runtime.store import read_schedule
@@ -84,5 +85,18 @@ def test_a_mistake_is_found_before_anything_starts(fault: dict[str, object], sai
 
 def test_nodes_of_a_bigger_run_are_refused_with_what_to_do() -> None:
     fault = Fault(id="a", kind="kill", start=At(1.0))
-    with pytest.raises(UsageError, match=r"'a' hit n5, and there are only n1, n2, n3: .* --nodes"):
+    said = r"'a' involved n5, and there are only n1, n2, n3: .* --nodes"
+    with pytest.raises(UsageError, match=said):
         prepare(replace(PLAN, resolved=(Resolved(fault=fault, nodes=("n1", "n5")),)))
+
+
+def test_nodes_on_the_other_side_of_a_cut_must_be_there_too() -> None:
+    fault = Fault(id="a", kind="partition", start=At(1.0))
+
+    def cut_off_from(*others: str) -> Plan:
+        detail: Value = {"shape": "leader", "grudge": {"n1": [*others]}}
+        return replace(PLAN, resolved=(Resolved(fault=fault, nodes=("n1",), detail=detail),))
+
+    prepare(cut_off_from("n2", "n3"))
+    with pytest.raises(UsageError, match="'a' involved n4, and there are only n1, n2, n3"):
+        prepare(cut_off_from("n2", "n4"))

@@ -11,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from splitbrain.core.evidence import Evidence
+from splitbrain.core.fault import Schedule
 from splitbrain.core.history import OUTCOMES
 from splitbrain.core.run import Plan, RunResult
 from splitbrain.core.verdict import Anomaly, Status
@@ -217,7 +218,7 @@ def _plan_text(plan: Plan | None, alphabet: Alphabet) -> str:
         return ""
     parts = [_many(plan.node_count, f"{alphabet.text(plan.cluster, 40)} node")]
     parts += [f"{plan.time_limit_s:g} s", _many(plan.concurrency, "client")]
-    parts.append(", ".join(alphabet.text(name, 40) for name in plan.nemeses) or "no faults")
+    parts.append(", ".join(alphabet.text(name, 40) for name in _kinds(plan)) or "no faults")
     return f" {alphabet.dot} ".join(parts)
 
 
@@ -226,6 +227,13 @@ def _of_nodes(evidence: Evidence) -> Sequence[str]:
     noted = [f"{note.node}: {note.text}" for _, note in evidence.notes if note.node is not None]
     more = len(noted) - NOTES_SHOWN
     return [*noted[:NOTES_SHOWN], *([f"and {more} notes more, in run.log"] if more > 0 else [])]
+
+
+def _kinds(plan: Plan) -> Sequence[str]:
+    """Give the kinds of fault that may come: a schedule leaves nothing to be drawn."""
+    if plan.resolved is not None:
+        return Schedule(tuple(item.fault for item in plan.resolved)).kinds
+    return plan.nemeses if plan.schedule is None else plan.schedule.kinds
 
 
 def _counts_text(evidence: Evidence) -> str:

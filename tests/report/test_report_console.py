@@ -15,6 +15,7 @@ from rich.cells import cell_len
 
 from splitbrain.core.columns import IntegerColumn, build, coded
 from splitbrain.core.evidence import Evidence
+from splitbrain.core.fault import At, Fault, Resolved, Schedule
 from splitbrain.core.history import History
 from splitbrain.core.journal import FaultEvent, Note
 from splitbrain.core.run import RunResult
@@ -49,6 +50,20 @@ def test_reports_look_as_they_did(samples, name, width):
     lines = text.splitlines()
     assert all(line == line.rstrip() for line in lines)
     assert all(cell_len(line) <= width or "splitbrain show" in line for line in lines)
+
+
+def test_the_kinds_of_a_given_schedule_are_named(samples):
+    result = samples.found_valid()
+    cut = Fault(id="a", kind="partition", start=At(1.0))
+    paused = Resolved(fault=replace(cut, kind="pause"), nodes=("n1",))
+
+    def headline(**given) -> str:
+        text = shown(samples, replace(result, plan=replace(result.plan, nemeses=(), **given)), 120)
+        return next(line for line in text.splitlines() if " clients " in line)
+
+    assert headline().endswith("no faults")
+    assert headline(schedule=Schedule((cut,))).endswith("clients · partition")
+    assert headline(schedule=Schedule((cut,)), resolved=(paused,)).endswith("clients · pause")
 
 
 def test_colours_on_a_terminal(samples):
