@@ -333,9 +333,11 @@ def shrink(
     from splitbrain.report.console import show_result  # noqa: PLC0415
     from splitbrain.report.quiet import Quiet  # noqa: PLC0415
     from splitbrain.report.shrunk import show_shrunk, shrunk_as_json  # noqa: PLC0415
-    from splitbrain.shrink import hits  # noqa: PLC0415
+    from splitbrain.shrink import hits, require_hosts  # noqa: PLC0415
     from splitbrain.shrink import shrink as make_small  # noqa: PLC0415
 
+    if try_embedded:
+        require_hosts(path)
     found = make_small(path, store=store, monitor=Quiet(), checker=checker, time_limit_s=time_limit)
     tried = hits(found, store=store, count=try_embedded) if try_embedded else ()
     with _readers_may_leave():

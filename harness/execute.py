@@ -38,7 +38,7 @@ from splitbrain.core.fault import (
 from splitbrain.core.known_names import instead
 from splitbrain.core.randomness import Keyed
 from splitbrain.core.run import LIMITS, Monitor, Plan, RunResult
-from splitbrain.core.simulated import World, require_simulated
+from splitbrain.core.simulated import World, require_hosted, require_simulated
 from splitbrain.core.system import DaemonSpec, JudgedBy, Primaries, System, Traces, spoken
 from splitbrain.core.value import Value, require_value
 from splitbrain.core.verdict import Checker, Status, Verdict, unknown, worst
@@ -95,6 +95,8 @@ def prepare(plan: Plan) -> Prepared:
     )
     if isinstance(cluster, World):
         require_simulated(system)
+    else:
+        require_hosted(system)
     checkers = _checkers(plan, system, workload, set(nemeses) - optional, optional)
     with _foreign(f"{plan.workload}: setup"):
         workload.setup(_load(plan, system))  # parameters that cannot be used are told before hosts

@@ -14,10 +14,11 @@ from splitbrain.core.fault import Schedule
 from splitbrain.core.planned import planned_of
 from splitbrain.core.run import Monitor, Plan, RunResult
 from splitbrain.core.shrunk import Shrunk
-from splitbrain.core.system import Thresholds
+from splitbrain.core.simulated import OnlySimulated, require_hosted
+from splitbrain.core.system import System, Thresholds
 from splitbrain.execute import execute, prepare
 from splitbrain.report.quiet import Quiet
-from splitbrain.runtime.store import resolved_of
+from splitbrain.runtime.store import load_run, resolved_of
 from splitbrain.shrinking.shrinker import Shrinker, with_faults
 from splitbrain.shrinking.target import Target, target_of
 from splitbrain.shrinking.timed import timed
@@ -73,7 +74,19 @@ def shrink(
         operations=(len(first or ()), len(last or ())),
         nodes=(plan.node_count, shrinker.plan.node_count),
         is_minimal=is_minimal,
+        has_hosts=not isinstance(_system(plan), OnlySimulated),
     )
+
+
+def require_hosts(path: Path) -> None:
+    """Refuse to try a run on hosts whose system has none. Raises: UsageError."""
+    plan = load_run(path).plan
+    if plan is not None:
+        require_hosted(_system(plan))
+
+
+def _system(plan: Plan) -> System:
+    return catalog.system(plan.system, plan.options, seed=plan.seed)
 
 
 def hits(shrunk: Shrunk, *, store: Path, count: int) -> tuple[bool, ...]:

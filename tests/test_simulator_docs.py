@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from splitbrain.cli import run_command
+from splitbrain.core.errors import UsageError
 from splitbrain.core.run import Plan
 from splitbrain.core.verdict import Status
+from splitbrain.execute import execute, prepare
+from splitbrain.exit_code import INVALID
+from splitbrain.report.quiet import Quiet
+from splitbrain.shrink import require_hosts
 from splitbrain.simulation import simulate
 
 BLOCK = re.compile(r"Put this into `([^`]+)`[^\n]*\n\n```python\n(.*?)```", re.DOTALL)
@@ -51,6 +58,26 @@ def test_the_system_is_linearizable_until_copies_answer_reads(system: str) -> No
     assert all(result.failure is None for result in found)
     names = {anomaly.name for r in found for anomaly in r.verdicts["linearizable"].anomalies}
     assert "stale-read" in names
+
+
+def test_a_system_without_hosts_is_refused_them_before_any_is_brought_up(system: str) -> None:
+    with pytest.raises(UsageError, match="'copies' runs in the simulator alone: use --cluster sim"):
+        prepare(replace(plan(system, 1), cluster="embedded"))
+
+
+def test_a_minimal_case_of_it_is_not_sent_to_hosts(
+    system: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing = plan(system, 1, read_anywhere=True)
+    result = execute(failing, store=tmp_path, monitor=Quiet())
+    assert result.status is Status.INVALID
+    store = ["--store", str(tmp_path), "--time-limit", "1"]
+    assert run_command(["shrink", str(result.path), *store]) == INVALID
+    said = capsys.readouterr().out
+    assert "again: splitbrain run --replay" in said
+    assert "on hosts" not in said
+    with pytest.raises(UsageError, match="'copies' runs in the simulator alone"):
+        require_hosts(result.path)
 
 
 def test_equal_seeds_give_equal_runs(system: str) -> None:

@@ -13,6 +13,7 @@ class Shrunk:
 
     checker, anomaly: what stayed the same. faults, operations, nodes: how many there were, and how
     many are left. is_minimal: False where time ran out before it was certain that nothing can go.
+    has_hosts: whether the system runs on hosts at all.
     """
 
     result: RunResult
@@ -24,3 +25,4 @@ class Shrunk:
     operations: tuple[int, int]
     nodes: tuple[int, int]
     is_minimal: bool
+    has_hosts: bool

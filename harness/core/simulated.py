@@ -154,6 +154,12 @@ def require_simulated(system: object) -> Simulated:
     return system
 
 
+def require_hosted(system: object) -> None:
+    """Let a system pass that may have hosts. Raises: UsageError when it lives in no other place."""
+    if isinstance(system, OnlySimulated):
+        _refuse_hosts(system)
+
+
 @runtime_checkable
 class World(Protocol):
     """What a cluster in virtual time is to those who drive a run through it: one thread, one heap.
@@ -191,16 +197,17 @@ class OnlySimulated:
 
     def install(self, host: Host, topology: Topology) -> None:  # noqa: ARG002
         """Refuse."""
-        self._refuse()
+        _refuse_hosts(self)
 
     def daemons(self, node: str, topology: Topology) -> Sequence[DaemonSpec]:  # noqa: ARG002
         """Refuse."""
-        self._refuse()
+        _refuse_hosts(self)
 
     def client(self, vocabulary: Vocabulary, topology: Topology) -> ClientFactory:  # noqa: ARG002
         """Refuse."""
-        self._refuse()
+        _refuse_hosts(self)
 
-    def _refuse(self) -> NoReturn:
-        message = f"the system {self.name!r} runs in the simulator alone: use --cluster sim"
-        raise UsageError(message)
+
+def _refuse_hosts(system: OnlySimulated) -> NoReturn:
+    message = f"the system {system.name!r} runs in the simulator alone: use --cluster sim"
+    raise UsageError(message)

@@ -37,7 +37,7 @@ def show_shrunk(console: Console, shrunk: Shrunk, tried: Sequence[bool] = ()) ->
         lines.append(f"on embedded hosts it failed {sum(tried)} times of {len(tried)}")
     plan = shrunk.result.plan
     lines.append(f"again: splitbrain run --replay {quoted}")
-    if plan is not None and plan.cluster == "sim":
+    if plan is not None and plan.cluster == "sim" and shrunk.has_hosts:
         again = f"splitbrain run --replay {quoted} --cluster embedded --resolved {quoted}"
         lines.append(f"on hosts: {again}")
     console.print()
