@@ -10,6 +10,7 @@ from splitbrain import catalog
 from splitbrain.core.bug import PlantedBug
 from splitbrain.core.cluster import Bed
 from splitbrain.core.errors import UsageError
+from splitbrain.core.known_names import instead
 from splitbrain.core.run import Plan
 from splitbrain.core.simulated import Simulated, World
 from splitbrain.gate.task import Aim, Task
@@ -99,7 +100,7 @@ def correct(seeds: int, patterns: Sequence[str] = ("*",)) -> Sequence[Task]:
     names = [task.name for task in tasks]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
-            message = f"no pair fits {pattern!r}; there are {', '.join(names)}"
+            message = f"no pair fits {pattern!r}; {instead(pattern, names)}"
             raise UsageError(message)
     return [task for task in tasks if any(fnmatchcase(task.name, pattern) for pattern in patterns)]
 

@@ -27,7 +27,14 @@ from splitbrain.gate import agenda
 from splitbrain.gate.memory import Memory
 from splitbrain.gate.progress import results_of, seconds_left
 from splitbrain.gate.sources import sources_hash
-from splitbrain.gate.summary import HEADINGS, as_markdown, bug_rows, judge, pair_rows
+from splitbrain.gate.summary import (
+    HEADINGS,
+    PAIR_HEADINGS,
+    as_markdown,
+    bug_rows,
+    judge,
+    pair_rows,
+)
 from splitbrain.gate.task import Aim, Task
 from splitbrain.gate.workers import carry_out_alone, carry_out_side_by_side
 
@@ -68,10 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     began_s = time.monotonic()
     bugs = _bugs(asked.only)
+    patterns = asked.pairs or ([] if asked.only else ["*"])
     alone = agenda.embedded(bugs) if asked.embedded > 0 else []
     side_by_side = [
         *agenda.directed(bugs, asked.bugs),
-        *(agenda.correct(asked.seeds, asked.pairs) if asked.seeds else []),
+        *(agenda.correct(asked.seeds, patterns) if asked.seeds and patterns else []),
         *agenda.drawn(bugs, asked.drawn),
     ]
     tasks = [*alone, *side_by_side]
@@ -121,12 +129,14 @@ def _show(
     pairs = pair_rows(tasks, memory)
     rows = bug_rows(bugs, tasks, memory)
     if markdown:
-        console.print(Text(as_markdown(HEADINGS, rows)))
-        console.print(Text(as_markdown(("pair", "clean", "a run"), pairs)))
+        for headings, lines in ((HEADINGS, rows), (PAIR_HEADINGS, pairs)):
+            if lines:
+                console.print(Text(as_markdown(headings, lines)))
         return
     narrow = [(name, *rest) for name, _, *rest in rows]  # the promises are for pages
-    console.print(_table((HEADINGS[0], *HEADINGS[2:]), narrow))
-    console.print(_table(("pair", "clean", "a run"), pairs))
+    for headings, lines in (((HEADINGS[0], *HEADINGS[2:]), narrow), (PAIR_HEADINGS, pairs)):
+        if lines:
+            console.print(_table(headings, lines))
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
@@ -162,8 +172,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--bugs", type=_count, default=100, help="seeds for each bug's own schedule (100)")
     add("--seeds", type=_count, default=1000, help="seeds for each pair (1000); 0: no pairs")
     add("--drawn", type=_count, default=50, help="random schedules for each bug (50), not gated")
-    add("--pairs", type=_words, default=["*"], help="patterns such as raft/register/*, by comma")
-    add("--only", type=_words, default=[], help="these bugs alone, by comma")
+    add("--pairs", type=_words, default=[],
+        help="patterns such as raft/register/*, by comma (all, or none beside --only)")  # fmt: skip
+    add("--only", type=_words, default=[],
+        help="these bugs alone, by comma, and no pairs but those of --pairs")  # fmt: skip
     add("--embedded", type=float, default=math.inf, metavar="SECONDS",
         help="begin no run on embedded hosts after so many seconds; 0: none at all")  # fmt: skip
     add("--limit", type=float, default=math.inf, metavar="SECONDS", help="begin no run after that")
@@ -176,10 +188,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError
-    return number
+    if not (text.isdecimal() and text.isascii()):
+        message = f"{text!r} is not a whole number from 0 on"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
 
 
 def _words(text: str) -> list[str]:

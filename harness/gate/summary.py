@@ -14,6 +14,9 @@ from splitbrain.gate.trial import Found
 
 NOT_DONE = "not done"
 HEADINGS = ("bug", "promise", "found by", "directed", "drawn", "median time", "embedded")
+PAIR_HEADINGS = ("pair", "clean", "a run")
+NAMED = 5
+"""So many of what was not done are named, and the rest are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +47,16 @@ def _told_open(aim: Aim, tasks: Iterable[Task], memory: Memory) -> str:
     """Say in one line what is left of one kind; nothing when all is done."""
     left = {task.name: len(left_of(task, memory)) for task in tasks if task.aim is aim}
     names = [name for name, seeds in left.items() if seeds]
-    return f"{aim}, {sum(left.values())} runs: {', '.join(names)}" if names else ""
+    if not names:
+        return ""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{aim}, {sum(left.values())} runs: {', '.join(names[:NAMED])}{more}"
 
 
 def bug_rows(
     bugs: Iterable[PlantedBug], tasks: Sequence[Task], memory: Memory
 ) -> Sequence[Sequence[str]]:
-    """Give a row for each bug, in the order of the headings."""
+    """Give a row for each bug of which there are runs, in the order of the headings."""
     table: Mapping[tuple[Aim, str], Task] = {(task.aim, task.name): task for task in tasks}
     rows = []
     for bug in bugs:
@@ -65,6 +71,8 @@ def bug_rows(
             cells[aim] = f"{hits}/{len(found)}"
             if aim is Aim.DRAWN:
                 time_s = _median_time(task, list(found.values()))
+        if set(cells.values()) == {NOT_DONE}:
+            continue
         rows.append(
             (
                 bug.name,
@@ -91,14 +99,14 @@ def _median_time(task: Task, found: Sequence[Found]) -> str:
 
 
 def pair_rows(tasks: Sequence[Task], memory: Memory) -> Sequence[Sequence[str]]:
-    """Give a row for each pair: its name, how many runs were clean, seconds a run."""
+    """Give a row for each pair of which there are runs: its name, how many were clean, seconds."""
     rows = []
     for task in tasks:
-        if task.aim is not Aim.CORRECT:
-            continue
         found = results_of(task, memory)
+        if task.aim is not Aim.CORRECT or not found:
+            continue
         clean = sum(item.clean for item in found.values())
-        each = median(item.real_s for item in found.values()) if found else 0.0
+        each = median(item.real_s for item in found.values())
         rows.append((task.name, f"{clean}/{len(found)}", f"{each:.2f} s"))
     return rows
 

@@ -92,9 +92,10 @@ def test_what_cannot_be_judged_is_not_clean(
     ("words", "reason"),
     [
         (["--pairs", "raft/none"], "no pair fits 'raft/none'; there are raft/register/"),
+        (["--pairs", "raft/registr/kill"], "'raft/registr/kill'; did you mean raft/register/kill"),
         (["--only", "no-bug"], "there is no bug 'no-bug'"),
-        (["--seeds", "many"], "argument --seeds"),
-        (["--seeds", "-1"], "argument --seeds"),
+        (["--seeds", "many"], "argument --seeds: 'many' is not a whole number from 0 on"),
+        (["--seeds", "-1"], "argument --seeds: '-1' is not a whole number from 0 on"),
         (["--colour"], "unrecognized arguments: --colour"),
     ],
 )
@@ -106,6 +107,30 @@ def test_bad_usage_is_one_line(
     assert said.startswith("gate: ")
     assert reason in said
     assert len(said.splitlines()) == 1
+    assert len(said) < 500
+
+
+def test_bugs_alone_bring_no_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fixed = ("--state", str(tmp_path), "--drawn", "0", "--jobs", "1", "--limit", "0")
+    assert entry([*fixed, "--only", BUG, "--bugs", "1", "--embedded", "0"]) == 2
+    said = capsys.readouterr().out
+    assert f"not done: directed, 1 runs: {BUG}\n" in said
+    assert "correct" not in said
+    assert entry([*fixed, "--only", BUG, "--bugs", "0", "--embedded", "0", "--pairs", PAIR]) == 2
+    assert f"not done: correct, 1000 runs: {PAIR}\n" in capsys.readouterr().out
+    assert entry([*fixed, "--bugs", "0", "--embedded", "0"]) == 2
+    assert "not done: correct, " in capsys.readouterr().out
+
+
+def test_what_was_not_done_is_a_short_line_and_no_row_of_a_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixed = ("--state", str(tmp_path), "--drawn", "0", "--embedded", "0", "--limit", "0")
+    assert entry([*fixed, "--bugs", "1", "--seeds", "1"]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    (left,) = (line for line in lines if line.startswith("not done: directed"))
+    assert left.endswith(f" and {len(catalog.bugs()) - 5} more")
+    assert not any(" 0/0 " in line or line.startswith(("bug ", "pair ")) for line in lines)
 
 
 def test_every_kind_of_fault_that_the_simulator_has_makes_pairs() -> None:

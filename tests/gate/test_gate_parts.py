@@ -272,3 +272,9 @@ def test_tables_count_what_was_found(memory: Memory) -> None:
     assert row[0] == "lone-commit"
     assert row[3:] == ("1/2", "2/4", "2.0 s", "not done")
     assert pair_rows(tasks, memory) == [("raft/register/kill", "1/2", "1.00 s")]
+
+
+def test_what_was_not_begun_has_no_row(memory: Memory) -> None:
+    tasks = [directed(2), pair(2)]
+    assert bug_rows([BUG], tasks, memory) == []
+    assert pair_rows(tasks, memory) == []
