@@ -28,7 +28,9 @@ from splitbrain.plugin import (
     installed_names,
     load_installed,
     load_reference,
+    looks_like_file,
     looks_like_reference,
+    references_into,
     where,
 )
 
@@ -253,6 +255,9 @@ CHECKERS: Mapping[str, Entry] = {
     ),
 }
 
+FILE_NAMES = 4
+"""So many of the classes of a file are offered to whoever named the file alone."""
+
 SIMULATED_RATE_HZ = 30.0
 """Operations a second of simulated clients: see `rate_of`."""
 
@@ -375,6 +380,11 @@ def is_builtin(role: str, name: str) -> bool:
     return name in _ROLES[role][0]
 
 
+def is_own_cluster(name: str) -> bool:
+    """Tell whether a cluster is one of ours, whose options are known; an inventory is."""
+    return name in CLUSTERS or is_inventory(name)
+
+
 def bugs() -> tuple[PlantedBug, ...]:
     """Give the planted bugs of all systems."""
     found: list[PlantedBug] = []
@@ -449,6 +459,10 @@ def _find(role: str, name: str) -> object:
         return _own(table["inventory"].reference)
     if looks_like_reference(name):
         return load_reference(name)
+    if looks_like_file(name):
+        inside = " or ".join(references_into(name)[:FILE_NAMES]) or f"{name} defines none"
+        message = f"{name!r} is a file; name the class in it: {inside}"
+        raise UsageError(message)
     found = load_installed(group, name)
     if found is None:
         listing = f"splitbrain list {LISTINGS[role]}"

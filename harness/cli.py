@@ -465,6 +465,8 @@ def show(run: str | None, store: Path, *, verbose: bool, diagram: str | None, as
 
         with _readers_may_leave():
             write_diagram(_console(), result, None if diagram == "-" else Path(diagram))
+            if diagram != "-":
+                click.echo(f"the diagram is written to {diagram}")
         return VALID
     with _readers_may_leave():
         if as_json:
@@ -502,6 +504,11 @@ def list_names(what: str, *, as_json: bool) -> int:
                 "checker": bug.checker,
                 "anomaly": bug.anomaly,
                 "origin": bug.origin,
+                "node_count": bug.node_count,
+                "time_limit_s": bug.time_limit_s,
+                "concurrency": bug.concurrency,
+                "rate_hz": bug.rate_hz,
+                "operation_timeout_s": bug.operation_timeout_s,
                 "options": dict(bug.options),
                 "parameters": dict(bug.parameters),
                 "schedule": bug.schedule.to_value(),
@@ -516,8 +523,14 @@ def list_names(what: str, *, as_json: bool) -> int:
             for row in rows:
                 click.echo(json.dumps(row))
         else:
-            show_listing(_console(), what, {str(row["name"]): str(row["summary"]) for row in rows})
+            show_listing(_console(), what, {str(row["name"]): _summary(row) for row in rows})
     return VALID
+
+
+def _summary(row: Mapping[str, Value]) -> str:
+    """Give the sentence about a name; of a bug also whose it is and who finds it."""
+    found_by = f" ({row['system']}; {row['checker']}: {row['anomaly']})" if "checker" in row else ""
+    return f"{row['summary']}{found_by}"
 
 
 @commands.command()
@@ -637,7 +650,7 @@ def _plan(asked: Mapping[str, object], again: Plan | None = None) -> Plan:
         checkers=(*plan.checkers, *checkers),
         options={**plan.options, **_named_values("--option", asked["options"])},
         parameters={**plan.parameters, **_named_values("--parameter", asked["parameters"])},
-        cluster_options={**plan.cluster_options, **_cluster_options(asked)},
+        cluster_options={**plan.cluster_options, **_cluster_options(asked, cluster)},
         concurrency=_concurrency(text("concurrency"), plan.node_count) or plan.concurrency,
     )
     schedule, resolved = asked["schedule"], asked["resolved"]
@@ -652,7 +665,13 @@ def _plan(asked: Mapping[str, object], again: Plan | None = None) -> Plan:
     return plan
 
 
-def _cluster_options(asked: Mapping[str, object]) -> dict[str, Value]:
+def _cluster_options(asked: Mapping[str, object], cluster: str) -> dict[str, Value]:
+    from splitbrain import catalog  # noqa: PLC0415
+
+    for name, home in (("disk", "embedded"), ("messages", "sim")):
+        if asked[name] and cluster != home and catalog.is_own_cluster(cluster):
+            message = f"--{name} is for --cluster {home} alone, not for {cluster}: leave it out"
+            raise UsageError(message)
     options: dict[str, Value] = {}
     if asked["disk"] is not None:
         options["disk"] = str(asked["disk"])

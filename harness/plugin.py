@@ -38,10 +38,24 @@ def load_reference(reference: str) -> object:
     try:
         return getattr(module, attribute)
     except AttributeError as error:
-        names = sorted(name for name in vars(module) if name[:1].isupper())
+        names = _defined(module)
         shown = ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
         message = f"{place} has no attribute {attribute!r} (it defines: {shown or 'none'})"
         raise UsageError(message) from error
+
+
+def looks_like_file(name: str) -> bool:
+    """Tell whether a name is that of a file alone, without what is meant in it."""
+    return name.endswith(".py")
+
+
+def references_into(file: str) -> tuple[str, ...]:
+    """Give `file.py:Attribute` for everything that a file defines itself.
+
+    Raises: UsageError when there is no such file, or when importing it fails.
+    """
+    _see_working_directory()
+    return tuple(f"{file}:{name}" for name in _defined(_load_file(Path(file))))
 
 
 def load_installed(group: str, name: str) -> object | None:
@@ -59,6 +73,16 @@ def load_installed(group: str, name: str) -> object | None:
 def installed_names(group: str) -> tuple[str, ...]:
     """Give the names that installed packages offer."""
     return tuple(sorted(entry.name for entry in entry_points(group=group)))
+
+
+def _defined(module: ModuleType) -> list[str]:
+    """Give what a module defines, or its submodules do: not what it imports from elsewhere."""
+    place = f"{module.__name__}."
+    return sorted(
+        name
+        for name, thing in vars(module).items()
+        if name[:1].isupper() and f"{getattr(thing, '__module__', None)}.".startswith(place)
+    )
 
 
 def _load_file(path: Path) -> ModuleType:

@@ -307,3 +307,16 @@ def test_a_reference_to_nothing_is_one_line(reference: str, said: str) -> None:
 def test_an_option_that_does_not_exist_is_named_with_those_that_do() -> None:
     with pytest.raises(UsageError, match="has no option 'speed'; there are forgetful"):
         prepare(replace(PLAN, options={"speed": 1}))
+
+
+def test_a_file_offers_what_it_defines_and_not_what_it_imports(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from pathlib import Path\nfrom splitbrain.core.system import System\n\n"
+        "LIMIT = 3\n\n\nclass Mine:\n    pass\n\n\nclass Other:\n    pass\n"
+    )
+    with pytest.raises(UsageError, match=r"no attribute 'Min' \(it defines: Mine, Other\)"):
+        prepare(replace(PLAN, system=f"{file}:Min"))
+    with pytest.raises(UsageError) as raised:
+        prepare(replace(PLAN, system=str(file)))
+    assert str(raised.value).endswith(f"name the class in it: {file}:Mine or {file}:Other")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from splitbrain import cli, exit_code
+from splitbrain.core.bug import PlantedBug
 from splitbrain.core.errors import HarnessError
 
 VALID = """\
@@ -120,12 +122,21 @@ def test_a_malformed_history_is_named_with_its_line(files: Path) -> None:
         (["run", "--schedule", "missing.json"], "there is no file missing.json"),
         (["run", "--schedule", "a.json", "--resolved", "b.json"], "exclude each other"),
         (["run", "--system", "nowhere.py:System"], "there is no file nowhere.py"),
+        (
+            ["run", "--system", "plain.py"],
+            "'plain.py' is a file; name the class in it: plain.py:Plain",
+        ),
+        (["run", "--checker", "gone.py"], "there is no file gone.py"),
+        (["run", "--cluster", "sim", "--disk", "ext4"], "--disk is for --cluster embedded alone"),
+        (["run", "--cluster", "ssh:a,b", "--messages"], "--messages is for --cluster sim alone"),
         (["run", "--nemesis", "plain.py:Plain"], "Plain is no nemesis: it lacks"),
-        (["run", "--checker", "plain.py:Missing"], "has no attribute 'Missing'"),
+        (["run", "--checker", "plain.py:Missing"], "'Missing' (it defines: Plain)"),
         (["run", "--checker", "crash.py:Any"], "cannot be imported: ZeroDivisionError"),
         (["check", "missing.jsonl"], "missing.jsonl"),
         (["check", "."], "holds no journal"),
         (["check"], "PATHS"),
+        (["check", "empty"], "empty/journal is empty: whoever made it ended before anything was"),
+        (["shrink", "."], ". is a directory, but not that of a run: it holds no journal"),
         (["check", "a", "b", "--checker", "nothing"], "there is no checker 'nothing'"),
         (["check", "a", "b", "--model", "no-such"], "there is no model 'no-such'; there are regis"),
         (["check", "x" * 5000], "cannot be read: File name too long"),
@@ -140,7 +151,9 @@ def test_a_malformed_history_is_named_with_its_line(files: Path) -> None:
     ],
 )
 def test_bad_usage_is_one_line_and_254(tmp_path: Path, arguments: list[str], said: str) -> None:
-    (tmp_path / "plain.py").write_text("class Plain:\n    pass\n")
+    (tmp_path / "plain.py").write_text("from pathlib import Path\n\n\nclass Plain:\n    pass\n")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "journal").touch()
     (tmp_path / "crash.py").write_text("1 / 0\n")
     done = run_cli(*arguments, cwd=tmp_path)
     assert done.returncode == 254, done.stdout + done.stderr
@@ -280,6 +293,16 @@ def test_list_gives_names_as_json_lines(tmp_path: Path) -> None:
     assert {row["name"] for row in rows} >= {"stale-read", "forgotten-vote", "unverified-commit"}
     columns = ("system", "summary", "workload", "checker", "anomaly", "origin", "schedule")
     assert all(row[column] for row in rows for column in columns)
+    fields = {field.name for field in dataclasses.fields(PlantedBug)} - {"promise"}
+    assert all(fields <= set(row) for row in rows)
+
+
+def test_a_list_of_bugs_says_whose_they_are_and_who_finds_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.run_command(["list", "bugs"]) == exit_code.VALID
+    told = " ".join(capsys.readouterr().out.split())
+    assert "stale-read a read returns the newest value, whoever leads (raft; linear" in told
 
 
 @pytest.mark.parametrize("what", ["systems", "workloads", "nemeses", "checkers", "clusters"])

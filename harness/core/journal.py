@@ -158,7 +158,11 @@ def decode(data: bytes | memoryview, *, name: str = "journal") -> Decoded:
 
     Raises: JournalError when this is no journal, or when a record is damaged that others follow.
     """
-    if bytes(data[: len(MAGIC)]) != MAGIC:
+    magic = bytes(data[: len(MAGIC)])
+    if not magic.strip(b"\0"):
+        message = f"{name} is empty: whoever made it ended before anything was recorded"
+        raise JournalError(message)
+    if magic != MAGIC:
         message = f"{name} is not a journal of a version that this program reads"
         raise JournalError(message, offset=0)
     records: list[Record] = []

@@ -209,6 +209,10 @@ def find_run(store: Path, name: str | None) -> Path:
     if name is None:
         message = f"{store} holds no run yet: start one with `splitbrain run`"
         raise UsageError(message)
+    for candidate in candidates:
+        if name and candidate.is_dir():
+            message = f"{candidate} is a directory, but not that of a run: it holds no journal"
+            raise UsageError(message)
     also = "" if store / name == Path(name) else f" (nor at {store / name})"
     message = f"there is no run at {name or 'an empty name'}{also}"
     raise UsageError(message)

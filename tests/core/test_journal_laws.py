@@ -102,9 +102,15 @@ def test_a_byte_flipped_in_the_last_record_drops_it():
         assert decoded.dropped_bytes > 0
 
 
-@pytest.mark.parametrize("data", [b"", b"splitbrain journal 2\n", b"\0" * 100, MAGIC[:-1]])
+@pytest.mark.parametrize("data", [b"splitbrain journal 2\n", b"\0x", MAGIC[:-1]])
 def test_what_is_no_journal_is_refused(data: bytes):
     with pytest.raises(JournalError, match="x is not a journal"):
+        decode(data, name="x")
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 100])
+def test_a_journal_in_which_nothing_stands_is_called_empty(data: bytes):
+    with pytest.raises(JournalError, match=r"x is empty: .* ended before anything was recorded$"):
         decode(data, name="x")
 
 

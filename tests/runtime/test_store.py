@@ -209,6 +209,11 @@ def test_runs_are_found_by_path_by_name_and_as_the_latest(tmp_path: Path):
     assert not is_run(store)
     with pytest.raises(UsageError, match="no run at nowhere"):
         find_run(store, "nowhere")
+    (store / "half").mkdir()
+    with pytest.raises(UsageError, match=r"half is a directory, but not .*: it holds no journal"):
+        find_run(store, "half")
+    with pytest.raises(UsageError, match="no run at an empty name"):
+        find_run(store, "")
 
 
 def test_names_of_plugins_and_nodes_stay_inside_the_run_directory(tmp_path: Path):
