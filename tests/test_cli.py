@@ -122,10 +122,7 @@ def test_a_malformed_history_is_named_with_its_line(files: Path) -> None:
         (["run", "--schedule", "missing.json"], "there is no file missing.json"),
         (["run", "--schedule", "a.json", "--resolved", "b.json"], "exclude each other"),
         (["run", "--system", "nowhere.py:System"], "there is no file nowhere.py"),
-        (
-            ["run", "--system", "plain.py"],
-            "'plain.py' is a file; name the class in it: plain.py:Plain",
-        ),
+        (["run", "--system", "plain.py"], "name the class in it: plain.py:Plain"),
         (["run", "--checker", "gone.py"], "there is no file gone.py"),
         (["run", "--cluster", "sim", "--disk", "ext4"], "--disk is for --cluster embedded alone"),
         (["run", "--cluster", "ssh:a,b", "--messages"], "--messages is for --cluster sim alone"),
@@ -184,6 +181,18 @@ def test_what_cannot_be_had_there_is_bad_usage_and_said_alone(
     for noise in ("the harness", "checkers", "linearizable", "stats:"):
         assert noise not in shown
     assert cli.run_command(["check", str(tmp_path / "latest")]) == exit_code.BAD_USAGE
+
+
+def test_a_diagram_says_where_it_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, file = ["--store", str(tmp_path)], tmp_path / "d.svg"
+    load = ["--cluster", "sim", "--messages", "--nemesis", "none", "--time-limit", "0.5"]
+    cli.run_command(["run", *load, *store])
+    capsys.readouterr()
+    assert cli.run_command(["show", *store, "--diagram", str(file)]) == exit_code.VALID
+    assert capsys.readouterr().out == f"the diagram is written to {file}\n"
+    assert file.read_text().startswith("<")
 
 
 def test_a_schedule_with_a_mistake_is_named_with_its_fault_and_field(tmp_path: Path) -> None:

@@ -126,17 +126,19 @@ def _show(
     *,
     markdown: bool,
 ) -> None:
-    pairs = pair_rows(tasks, memory)
+    headings: Sequence[str] = HEADINGS
     rows = bug_rows(bugs, tasks, memory)
-    if markdown:
-        for headings, lines in ((HEADINGS, rows), (PAIR_HEADINGS, pairs)):
-            if lines:
-                console.print(Text(as_markdown(headings, lines)))
-        return
-    narrow = [(name, *rest) for name, _, *rest in rows]  # the promises are for pages
-    for headings, lines in (((HEADINGS[0], *HEADINGS[2:]), narrow), (PAIR_HEADINGS, pairs)):
+    if not markdown:  # the promises are for pages
+        headings = (HEADINGS[0], *HEADINGS[2:])
+        rows = [(name, *rest) for name, _, *rest in rows]
+    tables: list[tuple[Sequence[str], Sequence[Sequence[str]]]] = [
+        (headings, rows),
+        (PAIR_HEADINGS, pair_rows(tasks, memory)),
+    ]
+    for names, lines in tables:
         if lines:
-            console.print(_table(headings, lines))
+            shown = Text(as_markdown(names, lines)) if markdown else _table(names, lines)
+            console.print(shown)
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
