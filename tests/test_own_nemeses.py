@@ -107,6 +107,18 @@ def test_a_facet_that_is_missing_refuses_with_the_reason(project: Path) -> None:
     hermit, busy, _ = (catalog.nemesis(name) for name in names(project))
     assert hermit.unavailable(bed) == "it needs partitions and clocks"
     assert busy.unavailable(bed) is None
+    in_virtual_time = dataclasses.replace(bed, later=lambda seconds, action: None)
+    assert busy.unavailable(in_virtual_time) == "it needs hosts that carry out commands"
+
+
+def test_the_simulator_refuses_what_needs_commands(project: Path, tmp_path: Path) -> None:
+    _, busy, _ = names(project)
+    plan = Plan(
+        system="raft", workload="register", nemeses=(busy,), cluster="sim", time_limit_s=1.0
+    )
+    result = execute(plan, store=tmp_path / "store", monitor=Quiet())
+    assert result.refused
+    assert "it needs hosts that carry out commands" in str(result.failure)
 
 
 def test_the_page_names_every_facet_and_every_target(repository: Path) -> None:
