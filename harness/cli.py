@@ -274,8 +274,9 @@ def run(**asked: object) -> int:
             )
         finally:
             report.close()
-        if as_json:
-            with _readers_may_leave():
+        with _readers_may_leave():
+            report.require_shown()
+            if as_json:
                 _print_json(result)
         results.append(_bare(result))
         if result.interrupted or result.refused:

@@ -162,7 +162,7 @@ def execute(
             trace_hash=_trace_hash(ready.experiment.cluster, run),
         )
         result = _keep(run, result)
-    monitor.finished(result)
+        monitor.finished(result)
     return result
 
 

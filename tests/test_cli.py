@@ -266,6 +266,38 @@ def test_the_verdict_is_the_exit_code_whoever_reads(
     assert done.stderr == wanted
 
 
+SHORT_RUN = "--cluster sim --nodes 3 --nemesis none --time-limit 1 --concurrency 3 --seed 1"
+
+
+@pytest.mark.parametrize("count", ["", "--test-count 2"])
+@pytest.mark.parametrize(
+    ("redirection", "code"),
+    [
+        ("| true; exit ${PIPESTATUS[0]}", 0),
+        ("| grep -m1 judging > /dev/null; exit ${PIPESTATUS[0]}", 0),
+        ("2>&1 | true; exit ${PIPESTATUS[0]}", 0),
+        ("> /dev/full", 255),
+    ],
+)
+def test_a_run_goes_on_and_keeps_its_code_whoever_reads(
+    tmp_path: Path, count: str, redirection: str, code: int
+) -> None:
+    command = f"{sys.executable} -m splitbrain.cli run {SHORT_RUN} {count} {redirection}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == code, done.stderr
+    wanted = "splitbrain: cannot write the output: No space left on device\n" if code == 255 else ""
+    assert done.stderr == wanted
+    kept = list(tmp_path.glob("store/*/seeds-*.json" if count else "store/*/*/result.json"))
+    assert len(kept) == 1
+
+
 def test_no_command_shows_what_there_is_and_is_bad_usage(tmp_path: Path) -> None:
     done = run_cli(cwd=tmp_path)
     assert done.returncode == 254

@@ -21,6 +21,7 @@ from splitbrain.report.alphabet import alphabet_of
 from splitbrain.report.console import show_result
 from splitbrain.report.live_view import LiveView
 from splitbrain.report.moments import clock_text
+from splitbrain.report.paper import reader_may_leave
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class LiveReport:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._unshown: OSError | None = None
         self._elapsed_s = 0.0
         self._plain_due_s = 0.0
 
@@ -85,8 +87,17 @@ class LiveReport:
     def finished(self, result: RunResult) -> None:
         """Stop what changes in place, and print the report."""
         self.close()
-        if not self._quiet:
+        if self._quiet:
+            return
+        try:
             _quietly(lambda: show_result(self._console, result))
+        except OSError as error:
+            self._unshown = error
+
+    def require_shown(self) -> None:
+        """Raise the OSError for which the report could not be written, if there was one."""
+        if self._unshown is not None:
+            raise self._unshown
 
     def close(self) -> None:
         """Write what still waits, and give the terminal back; may be called again."""
@@ -113,7 +124,8 @@ class LiveReport:
 
     def _write(self) -> None:
         animated = self._console.is_terminal and not self._console.is_dumb_terminal
-        _quietly(self._animate if animated else self._write_lines)
+        with contextlib.suppress(OSError):  # the report at the end meets with it again
+            _quietly(self._animate if animated else self._write_lines)
         while not isinstance(self._waiting.get(), _Stop):
             pass  # the writing failed: let everything go by
 
@@ -150,11 +162,16 @@ class LiveReport:
 
 
 def _quietly(act: Callable[[], None]) -> None:
-    """Act; what goes wrong in showing a run must not harm the run.
+    """Act; that somebody has read enough is no news.
 
-    On a broken pipe rich asks the process to exit; the run goes on all the same.
+    Raises: OSError when the console cannot be written for another reason.
     """
     try:
-        act()
-    except (Exception, SystemExit):
+        with reader_may_leave():
+            act()
+    except BrokenPipeError:
+        pass
+    except OSError:
+        raise
+    except Exception:
         logger.exception("the report could not be shown")

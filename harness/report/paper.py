@@ -12,12 +12,21 @@ from rich.console import Console
 def paper(console: Console) -> Iterator[None]:
     """Write what is printed within as one piece.
 
-    Raises: BrokenPipeError when the reader has gone. Rich would end the process with the code 1
-    then, which is the code of an invalid verdict.
+    Raises: BrokenPipeError when the reader has gone.
+    """
+    with reader_may_leave(), console:
+        yield
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Raise BrokenPipeError when the reader has gone, instead of ending the process.
+
+    Rich would end it with the code 1 then, which is the code of an invalid verdict. It leaves the
+    console quiet, so that whoever goes on may print to nobody.
     """
     try:
-        with console:
-            yield
+        yield
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):
             message = "nobody reads the report any more"

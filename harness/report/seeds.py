@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -58,13 +59,18 @@ class SeedsReport:
         if self._quiet or now < self._next_s:
             return
         self._next_s = now + (TERMINAL_LINE_S if self._on_terminal else LINE_S)
-        self._console.print(Text(self._line(now)), end="\r" if self._on_terminal else "\n")
+        self._print(Text(self._line(now)), end="\r" if self._on_terminal else "\n")
         self._has_line = self._on_terminal
 
     def close(self) -> None:
         """End the line that says how far it is."""
         if self._has_line:
-            self._console.print()
+            self._print(Text(""))
+
+    def _print(self, text: Text, end: str = "\n") -> None:
+        """Print in passing: what keeps it from being written must not end the campaign."""
+        with suppress(OSError), paper(self._console):
+            self._console.print(text, end=end)
 
     def show(self, summary: Value, command: str, path: Path | None) -> None:
         """Show the failures by kind, each with the command that has it again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import re
 import threading
@@ -122,6 +123,11 @@ class _Broken(io.StringIO):
         raise io.UnsupportedOperation
 
 
+class _Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+
 class _Stuck(io.StringIO):
     """A terminal that has stopped until it is let go."""
 
@@ -137,12 +143,24 @@ class _Stuck(io.StringIO):
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_a_console_that_fails_harms_nobody(samples, terminal):
+@pytest.mark.parametrize("begins", [False, True])
+def test_a_reader_who_has_left_harms_nobody_and_is_no_news(samples, terminal, begins, caplog):
     console = Console(file=_Broken(), force_terminal=terminal, _environ={"TERM": "xterm"}, width=80)
     report = LiveReport(console)
-    run_through(report, samples)
+    if begins:
+        run_through(report, samples)
     report.finished(samples.found_valid())
     report.close()
+    report.require_shown()
+    assert caplog.records == []
+
+
+def test_a_report_that_cannot_be_written_is_told_to_whoever_asks(samples):
+    report = LiveReport(Console(file=_Full(), width=80))
+    run_through(report, samples)
+    report.finished(samples.found_valid())
+    with pytest.raises(OSError, match="full"):
+        report.require_shown()
 
 
 def test_a_terminal_that_has_stopped_delays_nobody(samples):
