@@ -47,6 +47,7 @@ from splitbrain.early import EarlyStop, JournalStream, require_streamed
 from splitbrain.nemeses.draw import draw_schedule
 from splitbrain.nemeses.mix import draw_mix
 from splitbrain.plugin import where
+from splitbrain.runtime.bed import bed_of, left_out
 from splitbrain.runtime.control import Control
 from splitbrain.runtime.lifecycle import Experiment, Lifecycle, Outcome
 from splitbrain.runtime.results import verdict_to_value
@@ -94,7 +95,7 @@ def prepare(plan: Plan) -> Prepared:
         plan.cluster, node_count=plan.node_count, options=plan.cluster_options
     )
     if isinstance(cluster, World):
-        require_simulated(system)
+        _rehearse(plan, system, workload, nemeses, optional)
     else:
         require_hosted(system)
     checkers = _checkers(plan, system, workload, set(nemeses) - optional, optional)
@@ -256,6 +257,26 @@ def _nemeses(plan: Plan) -> tuple[Mapping[str, Nemesis], frozenset[str]]:
     missing = sorted(needed - set(given))
     found = {**given, **{kind: catalog.nemesis(kind) for kind in missing}}
     return found, optional - needed
+
+
+def _rehearse(
+    plan: Plan,
+    system: System,
+    workload: Workload,
+    nemeses: Mapping[str, Nemesis],
+    optional: frozenset[str],
+) -> None:
+    """Take a system into a simulator of its own: what cannot be had there shows at no cost.
+
+    Raises: UsageError or ContractError.
+    """
+    world = catalog.cluster(plan.cluster, node_count=plan.node_count, options=plan.cluster_options)
+    assert isinstance(world, World)
+    simulated = require_simulated(system)
+    with _foreign(plan.system):
+        simulated.client_core(workload.vocabulary, world.topology)
+        world.inhabit(simulated, plan.seed)
+        left_out(nemeses, optional, bed_of(system, world), world)
 
 
 def _checkers(

@@ -5,6 +5,7 @@ Equal plans give equal results, down to the last byte of the journal and of ever
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from splitbrain.report.quiet import Quiet
 from splitbrain.runtime.control import Control
 from splitbrain.runtime.lifecycle import Lifecycle
 from splitbrain.runtime.store import MemoryRun
+
+logging.getLogger(Lifecycle.__module__).addHandler(logging.NullHandler())
+"""A run without a directory has no log: its failure is in its result, and nowhere else."""
 
 
 def simulate(

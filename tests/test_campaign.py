@@ -108,6 +108,22 @@ def test_a_plan_that_cannot_be_used_is_refused_once(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_run_without_a_disk_keeps_its_failure_to_its_result(tmp_path: Path) -> None:
+    """In a program of its own: pytest listens to all that is logged."""
+    (tmp_path / "mute.py").write_text(
+        "from splitbrain.core.simulated import NodeDied\n"
+        "from splitbrain.system_under_test.systems.raft import RaftSystem\n\n\n"
+        "class Mute(RaftSystem):\n"
+        "    def boot(self, *_):\n"
+        "        raise NodeDied('no licence')\n"
+    )
+    place = ["--system", f"{tmp_path}/mute.py:Mute", "--store", str(tmp_path)]
+    done = splitbrain(*QUIET_WORDS, *place, "--test-count", "2", "--seed", "1")
+    assert done.returncode == 255
+    assert "the harness failed: n1: the daemon raft did not start: " in done.stdout
+    assert done.stderr == ""
+
+
 def test_ctrl_c_ends_soon_and_keeps_what_there_is(tmp_path: Path) -> None:
     words = [*QUIET_WORDS, "--test-count", "10000", "--store", str(tmp_path), "--json"]
     running = subprocess.Popen(

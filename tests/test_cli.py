@@ -160,27 +160,45 @@ def test_bad_usage_is_one_line_and_254(tmp_path: Path, arguments: list[str], sai
     assert not (tmp_path / "store").exists()
 
 
+MEMORY = Path(__file__).parent / "testdata" / "plugins" / "memory.py"
+
+
+def test_what_cannot_be_had_there_is_bad_usage_and_said_alone(tmp_path: Path) -> None:
+    place = ["--system", f"{MEMORY}:MemorySystem", "--cluster", f"{MEMORY}:MemoryCluster"]
+    done = run_cli("run", *place, "--nemesis", "partition", cwd=tmp_path)
+    assert done.returncode == exit_code.BAD_USAGE
+    shown = run_cli("show", "store/latest", cwd=tmp_path)
+    assert shown.returncode == exit_code.VALID
+    said = "the nemesis 'partition' cannot work here: this cluster cannot cut its network"
+    assert said in " ".join(shown.stdout.split())
+    for noise in ("the harness", "checkers", "linearizable", "stats:"):
+        assert noise not in shown.stdout
+    assert run_cli("check", "store/latest", cwd=tmp_path).returncode == exit_code.BAD_USAGE
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--nemesis", "stress"], "the nemesis 'stress' cannot work here: this cluster"),
+        (["--nodes", "1", "--nemesis", "partition"], "a partition needs at least two nodes"),
         (["--nemesis", "none", "--workload", "cart"], "raft has no operation 'add'; it has read"),
     ],
 )
-def test_what_cannot_be_had_there_is_bad_usage_and_said_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+def test_what_the_simulator_lacks_is_known_before_anything_starts(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    count: str,
+    arguments: list[str],
+    said: str,
 ) -> None:
-    store = str(tmp_path)
-    code = cli.run_command(["run", "--cluster", "sim", "--store", store, *arguments])
-    assert code == exit_code.BAD_USAGE
-    told = capsys.readouterr().out
-    assert cli.run_command(["show", "--store", store]) == exit_code.VALID
-    shown = capsys.readouterr().out
-    assert shown in told
-    assert said in " ".join(shown.split())
-    for noise in ("the harness", "checkers", "linearizable", "stats:"):
-        assert noise not in shown
-    assert cli.run_command(["check", str(tmp_path / "latest")]) == exit_code.BAD_USAGE
+    store = tmp_path / "store"
+    place = ["--cluster", "sim", "--store", str(store), "--test-count", count]
+    assert cli.run_command(["run", *place, *arguments]) == exit_code.BAD_USAGE
+    out, err = capsys.readouterr()
+    assert said in err
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert not store.exists()
 
 
 def test_a_diagram_says_where_it_is_written(
@@ -317,8 +335,7 @@ def test_several_paths_are_summed_up_but_not_in_json(files: Path) -> None:
 
 
 def test_several_seeds_are_summed_up(tmp_path: Path) -> None:
-    memory = Path(__file__).parent / "testdata" / "plugins" / "memory.py"
-    place = ["--system", f"{memory}:MemorySystem", "--cluster", f"{memory}:MemoryCluster"]
+    place = ["--system", f"{MEMORY}:MemorySystem", "--cluster", f"{MEMORY}:MemoryCluster"]
     load = ["--nodes", "3", "--nemesis", "none", "--time-limit", "0.3", "--seed", "5"]
     done = run_cli("run", *place, *load, "--test-count", "3", cwd=tmp_path)
     lines = done.stdout.splitlines()

@@ -8,12 +8,12 @@ from fnmatch import fnmatchcase
 
 from splitbrain import catalog
 from splitbrain.core.bug import PlantedBug
-from splitbrain.core.cluster import Bed
 from splitbrain.core.errors import UsageError
 from splitbrain.core.known_names import instead
 from splitbrain.core.run import Plan
 from splitbrain.core.simulated import Simulated, World
 from splitbrain.gate.task import Aim, Task
+from splitbrain.runtime.bed import bed_of
 
 SIM = "sim"
 NODES = 5
@@ -143,17 +143,7 @@ def _kinds_for(system: str) -> Sequence[str]:
     assert isinstance(built, Simulated)
     assert isinstance(cluster, World)
     cluster.inhabit(built, 0)
-    bed = Bed(
-        nodes=cluster.topology.nodes,
-        host=cluster.host,
-        daemons=cluster.daemons,
-        network=cluster.network,
-        clocks=cluster.clocks,
-        hosts=cluster.hosts,
-        burdens=getattr(cluster, "burdens", None),
-        disks=getattr(cluster, "disks", None),
-        facts=built.facts,
-    )
+    bed = bed_of(built, cluster)
     return [
         kind for kind in catalog.PACKAGES["all"] if catalog.nemesis(kind).unavailable(bed) is None
     ]

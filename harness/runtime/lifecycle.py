@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from splitbrain.core.cluster import Bed, Cluster, Topology
+from splitbrain.core.cluster import Bed, Cluster
 from splitbrain.core.errors import HarnessError, InterruptedRunError, StoreError, UsageError
 from splitbrain.core.evidence import Evidence, Log, Trace, from_journal
 from splitbrain.core.fault import Nemesis, Preparing, Resolved, Schedule, Shape, When
@@ -19,10 +19,8 @@ from splitbrain.core.generator import Generator
 from splitbrain.core.journal import ClockSample, FaultEvent, Header, Note, Phase
 from splitbrain.core.run import Monitor, Plan, Progress
 from splitbrain.core.system import (
-    ChangesMembers,
     DaemonSpec,
     Dump,
-    Primaries,
     Settled,
     System,
     Traces,
@@ -31,9 +29,9 @@ from splitbrain.core.system import (
 from splitbrain.core.value import Value
 from splitbrain.core.workload import Load, Workload
 from splitbrain.runtime.agenda import Agenda
+from splitbrain.runtime.bed import bed_of, left_out
 from splitbrain.runtime.conditions import JournalWatch, TraceWatch, Watch
 from splitbrain.runtime.control import Control
-from splitbrain.runtime.scheduler import unavailable
 from splitbrain.runtime.store import LOG_LIMIT_BYTES, TRACE_LIMIT_BYTES, MemoryRun, RunDirectory
 from splitbrain.runtime.timing import Workers, timing_of
 
@@ -168,17 +166,11 @@ class Lifecycle:
         Raises: UsageError for one that was asked for by its name and cannot.
         """
         bed, asked = self._bed(), self._experiment.nemeses
-        reasons = unavailable(list(asked.values()), bed)
+        reasons = left_out(asked, self._experiment.optional, bed, self._cluster)
         for kind, reason in reasons.items():
-            if kind not in self._experiment.optional:
-                message = f"the nemesis {kind!r} cannot work here: {reason}{self._limits(bed)}"
-                raise UsageError(message)
             self._note("info", f"the nemesis {kind!r} is left out: {reason}")
             self._monitor.message(f"no {kind} here: {reason}")
         self._nemeses = {kind: item for kind, item in asked.items() if kind not in reasons}
-        if asked and not self._nemeses:
-            message = f"none of the nemeses can work here: {next(iter(reasons.values()))}"
-            raise UsageError(message)
         for nemesis in self._nemeses.values():
             if isinstance(nemesis, Preparing):
                 nemesis.prepare(bed)
@@ -290,30 +282,7 @@ class Lifecycle:
         return float(bound) * self._cluster.topology.pace
 
     def _bed(self) -> Bed:
-        system, cluster = self._system, self._cluster
-        primaries = None
-        if isinstance(system, Primaries):
-            asked: Primaries = system
-
-            def primaries() -> tuple[str, ...]:
-                return asked.primaries(cluster.topology)
-
-        return Bed(
-            nodes=cluster.topology.nodes,
-            host=cluster.host,
-            daemons=cluster.daemons,
-            network=cluster.network,
-            clocks=cluster.clocks,
-            hosts=cluster.hosts,
-            burdens=getattr(cluster, "burdens", None),  # a plug-in may not know of these
-            disks=getattr(cluster, "disks", None),
-            primaries=primaries,
-            members=_Asked(system, cluster.topology)
-            if isinstance(system, ChangesMembers)
-            else None,
-            facts=system.facts,
-            later=self._timing.later,
-        )
+        return bed_of(self._system, self._cluster, self._timing.later)
 
     def _make_schedule(self, bed: Bed) -> Schedule:
         if self._plan.resolved is not None:
@@ -326,13 +295,6 @@ class Lifecycle:
             nodes=bed.nodes, time_limit_s=self._plan.time_limit_s, powers=powers, **interval
         )
         return self._experiment.draw(shape, list(self._nemeses.values()))
-
-    def _limits(self, bed: Bed) -> str:
-        """Give why facets are absent, where the cluster knows."""
-        absent = [name for name in ("network", "clocks", "hosts") if getattr(bed, name) is None]
-        known = [getattr(self._cluster, f"{name}_reason", None) for name in absent]
-        reasons = [reason for reason in known if reason]
-        return f" ({'; '.join(reasons)})" if reasons else ""
 
     def _pinned(self) -> Mapping[str, Resolved]:
         return {item.fault.id: item for item in self._plan.resolved or ()}
@@ -547,17 +509,3 @@ def _marked_if_cut(trace: Trace, length: int) -> Trace:
     if length < TRACE_LIMIT_BYTES:
         return trace
     return replace(trace, gaps=(*trace.gaps, f"cut after {TRACE_LIMIT_BYTES} bytes"))
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A system's members, as the bed has them."""
-
-    system: ChangesMembers
-    topology: Topology
-
-    def current(self) -> tuple[str, ...]:
-        return self.system.members(self.topology)
-
-    def change(self, wish: str, node: str) -> str | None:
-        return self.system.change_members(self.topology, wish, node)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from splitbrain.core.cluster import Bed
-from splitbrain.core.fault import Nemesis
 from splitbrain.runtime.agenda import Agenda
 
 
@@ -35,9 +32,3 @@ class Scheduler(Agenda):
     def _run(self) -> None:
         while not self._stop.is_set():
             self._stop.wait(self.advance())
-
-
-def unavailable(nemeses: Sequence[Nemesis], bed: Bed) -> Mapping[str, str]:
-    """Give the reasons why some of the nemeses cannot work on this bed, by kind."""
-    reasons = {nemesis.kind: nemesis.unavailable(bed) for nemesis in nemeses}
-    return {kind: reason for kind, reason in reasons.items() if reason is not None}

@@ -36,7 +36,7 @@ from splitbrain.core.value import Value
 from splitbrain.runtime.agenda import HEAL_ATTEMPTS, PATIENCE_S
 from splitbrain.runtime.conditions import JournalWatch, TraceWatch, Watch
 from splitbrain.runtime.journal import JournalReader, JournalWriter, read_journal
-from splitbrain.runtime.scheduler import Scheduler, unavailable
+from splitbrain.runtime.scheduler import Scheduler
 
 DEADLINE_S = 20.0
 NODES = ("n1", "n2", "n3", "n4", "n5")
@@ -462,12 +462,6 @@ def test_an_idle_task_runs_beside_the_faults(stage: Stage):
     ran = threading.Event()
     stage.start(kill("a", At(3600.0)), idle=ran.set)
     assert ran.wait(DEADLINE_S)
-
-
-def test_nemeses_that_cannot_work_here_are_named_with_the_reason(stage: Stage):
-    bed = Bed(nodes=NODES, host=lambda n: cast("Any", None), daemons=cast("Daemons", None))
-    reasons = unavailable([FakeNemesis("kill"), FakeNemesis("disk")], bed)
-    assert reasons == {"disk": "no disks"}
 
 
 # Watches
