@@ -8,32 +8,36 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import ParamSpec
 
-from splitbrain.core.errors import HarnessError
+from splitbrain.core.errors import HarnessError, StoreError, UsageError
 from splitbrain.core.evidence import Evidence
 from splitbrain.core.run import Plan, RunResult
 from splitbrain.core.value import Value
 from splitbrain.core.verdict import Status
 from splitbrain.execute import execute
+from splitbrain.presses import deaf_programs, presses
 from splitbrain.report.quiet import Quiet
-from splitbrain.runtime.store import write_summary
+from splitbrain.runtime.store import require_store, write_summary
 from splitbrain.simulation import simulate
 
 KEPT = 3
 """How many runs of each kind of failure are stored."""
-AHEAD = 4
-"""How many runs wait for each worker: enough to keep it busy, few enough to stop soon."""
+AHEAD = 2
+"""How many runs each worker is given: the next waits while it is at one, and both end soon."""
 RUNS_A_WORKER = 500
 """After so many runs another program takes over, with fresh memory."""
 POLL_S = 0.2
+
+_Given = ParamSpec("_Given")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -47,17 +51,31 @@ class Failure:
         return f"{self.checker}: {self.anomaly}" if self.checker else self.anomaly
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Doubt:
+    """Why a run is unknown: which checker could not tell, and its first reason."""
+
+    checker: str
+    reason: str
+
+
 @dataclass(slots=True)
 class Campaign:
-    """What came of many seeds. results: without evidence, as they came. paths: of stored runs."""
+    """What came of many seeds.
+
+    results: without evidence, as they came. failures, doubts: the seeds of each. paths: of stored
+    runs. failure: one line when the harness itself failed, which ends it. summary: the file.
+    """
 
     plan: Plan
     count: int
     results: list[RunResult] = field(default_factory=list)
     failures: dict[Failure, list[int]] = field(default_factory=dict)
+    doubts: dict[Doubt, list[int]] = field(default_factory=dict)
     paths: dict[int, Path] = field(default_factory=dict)
     elapsed_s: float = 0.0
     interrupted: bool = False
+    failure: str | None = None
     summary: Path | None = None
 
     def counts(self) -> Mapping[Status, int]:
@@ -67,7 +85,10 @@ class Campaign:
         }
 
     def to_value(self) -> Value:
-        """Give the summary as JSON: what failed, by which seeds, and where that is stored."""
+        """Give the summary as JSON: what failed, by which seeds, and where that is stored.
+
+        "unknown" has the seeds, "unknown_reasons" the same by reason, the most frequent one first.
+        """
         failures: list[Value] = []
         for failure, seeds in sorted(self.failures.items()):
             stored: dict[str, Value] = {
@@ -86,14 +107,21 @@ class Campaign:
         unknown: list[Value] = [
             _seed(result) for result in self.results if result.status is Status.UNKNOWN
         ]
+        by_count = sorted(self.doubts.items(), key=lambda item: (-len(item[1]), item[0]))
+        doubts: list[Value] = [
+            {"checker": doubt.checker, "reason": doubt.reason, "seeds": list[Value](sorted(seeds))}
+            for doubt, seeds in by_count
+        ]
         return {
             "seeds": [self.plan.seed, self.plan.seed + self.count - 1],
             "done": len(self.results),
             "elapsed_s": round(self.elapsed_s, 3),
             "interrupted": self.interrupted,
+            "failure": self.failure,
             "counts": counts,
             "failures": failures,
             "unknown": sorted(unknown, key=int),  # type: ignore[arg-type]
+            "unknown_reasons": doubts,
         }
 
 
@@ -102,27 +130,42 @@ Watcher = Callable[[RunResult | None], None]
 
 
 def simulate_seeds(
-    plan: Plan, count: int, *, store: Path, watch: Watcher, workers: int | None = None
+    plan: Plan,
+    count: int,
+    *,
+    store: Path,
+    watch: Watcher,
+    workers: int | None = None,
+    stop_on_violation: bool = False,
 ) -> Campaign:
     """Simulate a plan for `count` seeds in a row, on all cores, and keep what fails.
 
-    The first Ctrl-C ends it after the runs that are under way.
+    The first Ctrl-C ends it after the runs that are under way, a second one at once. What there is
+    by then is given, also where a full store or a lack of memory ends it.
 
-    Raises: UsageError for a plan that cannot be used, HarnessError when a worker dies.
+    Raises: UsageError for a plan or a store that cannot be used.
     """
+    require_store(store, plan)
     campaign = Campaign(plan=plan, count=count)
     began_s = time.monotonic()
     width = max(1, min(count, workers or len(os.sched_getaffinity(0))))
-    with _pool(width) as pool:
+    dealt = _Dealt(campaign, store, watch, stop_on_violation=stop_on_violation)
+    with presses() as pressed, _crew(width) as crew:
         try:
-            _deal(campaign, pool, width, store, watch)
-        except KeyboardInterrupt:
-            campaign.interrupted = True
-        except BrokenProcessPool as error:
-            message = "a worker of the simulator died: is there enough memory?"
-            raise HarnessError(message) from error
+            dealt.deal(crew, pressed)
+        except BrokenProcessPool:
+            if not crew.dismissed:
+                campaign.failure = "a worker of the simulator died: is there enough memory?"
+        except UsageError:
+            raise
+        except HarnessError as error:
+            campaign.failure = str(error)
+    campaign.interrupted = bool(pressed)
     campaign.elapsed_s = time.monotonic() - began_s
-    campaign.summary = write_summary(store, plan, campaign.to_value())
+    try:
+        campaign.summary = write_summary(store, plan, campaign.to_value())
+    except StoreError as error:
+        campaign.failure = campaign.failure or str(error)
     return campaign
 
 
@@ -138,33 +181,61 @@ def failures_of(result: RunResult) -> tuple[Failure, ...]:
     return tuple(sorted(found))
 
 
-def _deal(
-    campaign: Campaign, pool: ProcessPoolExecutor, width: int, store: Path, watch: Watcher
-) -> None:
-    plan, seeds = campaign.plan, iter(range(campaign.count))
-    under_way: dict[Future[RunResult], bool] = {}
+def doubt_of(result: RunResult) -> Doubt | None:
+    """Give why a run is unknown; None when it is not, or when the harness failed."""
+    if result.status is not Status.UNKNOWN or result.failure is not None:
+        return None
+    doubts = (
+        Doubt(name, verdict.reasons[0])
+        for name, verdict in result.verdicts.items()
+        if verdict.status is Status.UNKNOWN and verdict.judges and verdict.reasons
+    )
+    return next(doubts, Doubt("", "no reason given"))
 
-    def deal() -> None:
-        while sum(not stores for stores in under_way.values()) < width * AHEAD:
+
+@dataclass(slots=True)
+class _Dealt:
+    """The runs of a campaign that are under way. under_way: whether each is one to be stored."""
+
+    campaign: Campaign
+    store: Path
+    watch: Watcher
+    stop_on_violation: bool
+    under_way: dict[Future[RunResult], bool] = field(default_factory=dict)
+
+    def deal(self, crew: _Crew, pressed: Sequence[int]) -> None:
+        """Let a crew carry out all runs, until Ctrl-C is pressed."""
+        seeds = iter(range(self.campaign.count))
+        self._begin(crew, seeds)
+        while self.under_way:
+            done, _ = wait(self.under_way, timeout=POLL_S, return_when=FIRST_COMPLETED)
+            for future in done:
+                self._end(crew, future)
+            if not pressed:
+                self._begin(crew, seeds)
+            elif len(pressed) > 1:
+                crew.dismiss()
+            self.watch(None)
+
+    def _begin(self, crew: _Crew, seeds: Iterator[int]) -> None:
+        plan = self.campaign.plan
+        while sum(not stores for stores in self.under_way.values()) < crew.width * AHEAD:
             number = next(seeds, None)
             if number is None:
                 return
-            future = pool.submit(_simulate, replace(plan, seed=plan.seed + number))
-            under_way[future] = False
+            one = replace(plan, seed=plan.seed + number)
+            self.under_way[crew.submit(_simulate, one, self.stop_on_violation)] = False
 
-    deal()
-    while under_way:
-        done, _ = wait(under_way, timeout=POLL_S, return_when=FIRST_COMPLETED)
-        for future in done:
-            stores, result = under_way.pop(future), future.result()
-            if stores:
-                campaign.paths[_seed(result)] = result.path
-            elif _count(campaign, result) and result.failure is None:
-                under_way[pool.submit(_store, _plan(result), result.trace_hash, store)] = True
-            if not stores:
-                watch(result)
-        deal()
-        watch(None)
+    def _end(self, crew: _Crew, future: Future[RunResult]) -> None:
+        stores, result = self.under_way.pop(future), future.result()
+        if stores:
+            self.campaign.paths[_seed(result)] = result.path
+            return
+        if _count(self.campaign, result) and result.failure is None:
+            plan, trace_hash = _plan(result), result.trace_hash
+            again = crew.submit(_store, plan, trace_hash, self.store, self.stop_on_violation)
+            self.under_way[again] = True
+        self.watch(result)
 
 
 def _count(campaign: Campaign, result: RunResult) -> bool:
@@ -175,16 +246,24 @@ def _count(campaign: Campaign, result: RunResult) -> bool:
         seeds = campaign.failures.setdefault(failure, [])
         wanted |= len(seeds) < KEPT
         seeds.append(_seed(result))
+    doubt = doubt_of(result)
+    if doubt is not None:
+        campaign.doubts.setdefault(doubt, []).append(_seed(result))
     return wanted
 
 
-def _simulate(plan: Plan) -> RunResult:
-    return _bare(simulate(plan))
+def _simulate(plan: Plan, stop_on_violation: bool) -> RunResult:
+    return _bare(simulate(plan, stop_on_violation=stop_on_violation))
 
 
-def _store(plan: Plan, trace_hash: str | None, store: Path) -> RunResult:
+def _store(
+    plan: Plan,
+    trace_hash: str | None,
+    store: Path,
+    stop_on_violation: bool,
+) -> RunResult:
     """Carry a run out again, into the store, and see that it is the same."""
-    result = execute(plan, store=store, monitor=Quiet())
+    result = execute(plan, store=store, monitor=Quiet(), stop_on_violation=stop_on_violation)
     if result.failure is None and result.trace_hash != trace_hash:
         message = f"seed {plan.seed} did not replay: {result.trace_hash}, not {trace_hash}"
         raise HarnessError(message)
@@ -204,21 +283,38 @@ def _seed(result: RunResult) -> int:
     return _plan(result).seed
 
 
+@dataclass(slots=True)
+class _Crew:
+    """The programs that carry out runs. They hear no Ctrl-C: it is for the one that deals."""
+
+    pool: ProcessPoolExecutor
+    width: int
+    strangers: frozenset[BaseProcess]
+    dismissed: bool = False
+
+    def submit(
+        self, act: Callable[_Given, RunResult], *given: _Given.args, **named: _Given.kwargs
+    ) -> Future[RunResult]:
+        """Hand a run to the next who is free."""
+        with deaf_programs():
+            return self.pool.submit(act, *given, **named)
+
+    def dismiss(self) -> None:
+        """End all of them at once."""
+        self.dismissed = True
+        for program in frozenset(multiprocessing.active_children()) - self.strangers:
+            program.kill()
+
+
 @contextmanager
-def _pool(width: int) -> Iterator[ProcessPoolExecutor]:
+def _crew(width: int) -> Iterator[_Crew]:
+    strangers = frozenset(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
         max_workers=width,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin_worker,
         max_tasks_per_child=RUNS_A_WORKER,
     )
     try:
-        yield pool
+        yield _Crew(pool, width, strangers)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _begin_worker() -> None:
-    """Leave Ctrl-C to the program that deals: it ends after the runs under way."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -257,8 +257,9 @@ def run(**asked: object) -> int:
     count, as_json = asked["test_count"], bool(asked["as_json"])
     assert isinstance(store, Path)
     assert isinstance(count, int)
-    if plan.cluster == "sim" and count > 1 and not asked["stop_on_violation"]:
-        return _run_seeds(plan, count, store, as_json=as_json)
+    stop_on_violation = bool(asked["stop_on_violation"])
+    if plan.cluster == "sim" and count > 1:
+        return _run_seeds(plan, count, store, stop_on_violation=stop_on_violation, as_json=as_json)
     results = []
     for number in range(count):
         one = replace(plan, seed=plan.seed + number)
@@ -270,7 +271,7 @@ def run(**asked: object) -> int:
                 store=store,
                 monitor=report,
                 prepared=prepared,
-                stop_on_violation=bool(asked["stop_on_violation"]),
+                stop_on_violation=stop_on_violation,
             )
         finally:
             report.close()
@@ -681,13 +682,18 @@ def _cluster_options(asked: Mapping[str, object], cluster: str) -> dict[str, Val
     return options
 
 
-def _run_seeds(plan: Plan, count: int, store: Path, *, as_json: bool) -> int:
+def _run_seeds(
+    plan: Plan, count: int, store: Path, *, stop_on_violation: bool, as_json: bool
+) -> int:
     """Simulate seeds in a row on all cores, and show what failed and how to have it again."""
     from splitbrain.campaign import simulate_seeds  # noqa: PLC0415
+    from splitbrain.early import require_streamed  # noqa: PLC0415
     from splitbrain.execute import prepare  # noqa: PLC0415
     from splitbrain.report.seeds import SeedsReport  # noqa: PLC0415
 
-    prepare(plan)  # whatever cannot be used is said once, and before anything is begun
+    prepared = prepare(plan)  # what cannot be used is said once, and before anything is begun
+    if stop_on_violation:
+        require_streamed(prepared.checkers)
     report = SeedsReport(_console(stderr=as_json), count, quiet=as_json)
 
     def watch(result: RunResult | None) -> None:
@@ -700,14 +706,20 @@ def _run_seeds(plan: Plan, count: int, store: Path, *, as_json: bool) -> int:
                 _print_json(result)
 
     try:
-        campaign = simulate_seeds(plan, count, store=store, watch=watch)
+        campaign = simulate_seeds(
+            plan, count, store=store, watch=watch, stop_on_violation=stop_on_violation
+        )
     finally:
         report.close()
     if not as_json:
         with _readers_may_leave():
             report.show(campaign.to_value(), _again(), campaign.summary)
     codes = [code_of(result) for result in campaign.results]
-    return worst_code([*codes, UNKNOWN] if campaign.interrupted else codes)
+    if campaign.interrupted:
+        codes.append(UNKNOWN)
+    if campaign.failure is not None:
+        codes.append(_say(campaign.failure, FAILED))
+    return worst_code(codes)
 
 
 def _again() -> str:

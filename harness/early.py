@@ -10,12 +10,18 @@ from splitbrain.core.errors import UsageError
 from splitbrain.core.evidence import operation_of
 from splitbrain.core.journal import Complete, Invoke, Record
 from splitbrain.core.operation import Operation
+from splitbrain.core.simulated import World
 from splitbrain.core.verdict import Checker
 from splitbrain.runtime.conditions import JournalSource
 from splitbrain.runtime.control import Control
+from splitbrain.runtime.lifecycle import Experiment
+from splitbrain.runtime.store import MemoryRun, RunDirectory
 
 STREAMED = "linearizable"
 """The checker whose violations can be proved while a run goes on."""
+
+_ASKED = 32
+"""How often a run in virtual time asks whether to stop before its journal is read for it."""
 
 
 def require_streamed(checkers: Sequence[Checker]) -> None:
@@ -92,3 +98,16 @@ class EarlyStop(Control):
         if wrong is not None:
             self.say(f"stopping: {wrong}; healing, then judging what is there")
             self.stop("a violation was proved")
+
+
+def early_stop(
+    experiment: Experiment, run: RunDirectory | MemoryRun, say: Callable[[str], None]
+) -> Control:
+    """Give a control that stops a run once its journal proves a violation. say: is told why."""
+    facts = {**experiment.system.facts, **experiment.workload.facts}
+    stream = RegisterStream(facts.get("initial"))
+    return EarlyStop(
+        journal=JournalStream(run.follow_journal(), stream),
+        say=say,
+        every=_ASKED if isinstance(experiment.cluster, World) else 0,
+    )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +17,6 @@ from pathlib import Path
 
 from splitbrain import catalog
 from splitbrain.checkers.compose import judging
-from splitbrain.checkers.linearizability.stream import RegisterStream
 from splitbrain.contract import require_checker
 from splitbrain.core.cluster import Cluster, Topology
 from splitbrain.core.errors import ContractError, HarnessError, StoreError, UsageError
@@ -43,10 +41,11 @@ from splitbrain.core.system import DaemonSpec, JudgedBy, Primaries, System, Trac
 from splitbrain.core.value import Value, require_value
 from splitbrain.core.verdict import Checker, Status, Verdict, unknown, worst
 from splitbrain.core.workload import Load, Workload
-from splitbrain.early import EarlyStop, JournalStream, require_streamed
+from splitbrain.early import early_stop, require_streamed
 from splitbrain.nemeses.draw import draw_schedule
 from splitbrain.nemeses.mix import draw_mix
 from splitbrain.plugin import where
+from splitbrain.presses import presses
 from splitbrain.runtime.bed import bed_of, left_out
 from splitbrain.runtime.control import Control
 from splitbrain.runtime.lifecycle import Experiment, Lifecycle, Outcome
@@ -58,8 +57,6 @@ from splitbrain.workloads.replayed import Replayed
 logger = logging.getLogger(__name__)
 
 WAIT_S = 0.1
-_ASKED = 32
-"""How often a run in virtual time asks whether to stop before its journal is read for it."""
 MIXED_FROM = 4
 """More kinds than this take turns; so many or fewer are all at work from start to end."""
 _NODE_NAME = re.compile(r"^n\d+$")
@@ -142,7 +139,7 @@ def execute(
         require_streamed(ready.checkers)
     run = create_run(store, plan)
     if stop_on_violation:
-        control = _early(ready.experiment, run, monitor)
+        control = early_stop(ready.experiment, run, monitor.message)
     with _log_to(run), _told(monitor):
         monitor.started(plan, run.path)
         run.write_json("checkers.json", list(ready.recipes))
@@ -165,17 +162,6 @@ def execute(
         result = _keep(run, result)
         monitor.finished(result)
     return result
-
-
-def _early(experiment: Experiment, run: RunDirectory, monitor: Monitor) -> Control:
-    """Give a control that stops the run once its journal proves a violation."""
-    facts = {**experiment.system.facts, **experiment.workload.facts}
-    stream = RegisterStream(facts.get("initial"))
-    return EarlyStop(
-        journal=JournalStream(run.follow_journal(), stream),
-        say=monitor.message,
-        every=_ASKED if isinstance(experiment.cluster, World) else 0,
-    )
 
 
 def overall(verdicts: Mapping[str, Verdict], *, sound: bool = True) -> Status:
@@ -488,7 +474,7 @@ def _live(experiment: Experiment, run: RunDirectory, monitor: Monitor, control: 
     thread = threading.Thread(target=live, name="run", daemon=True)
     world = experiment.cluster
     standstill = Standstill(world, thread) if isinstance(world, World) else None
-    with _presses() as pressed:
+    with presses() as pressed:
         thread.start()
         _wait(done, pressed, control, monitor.message, standstill)
         interrupted = outcomes[0].interrupted or bool(pressed)
@@ -522,27 +508,6 @@ def _wait(
             else:
                 say("stopping: healing, then judging what is there; Ctrl-C again tears down")
                 control.stop("Ctrl-C")
-
-
-@contextlib.contextmanager
-def _presses() -> Iterator[Sequence[int]]:
-    """Collect Ctrl-C (and SIGTERM) in a list, instead of raising it wherever this thread stands.
-
-    Only the main thread may do so; in any other the list stays empty.
-    """
-    pressed: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed
-        return
-    before = {
-        number: signal.signal(number, lambda number, _frame: pressed.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield pressed
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _crash_line(error: BaseException, run: RunDirectory) -> str:

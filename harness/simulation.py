@@ -12,6 +12,7 @@ from pathlib import Path
 from splitbrain.core.errors import UsageError
 from splitbrain.core.run import Plan, RunResult
 from splitbrain.core.simulated import World
+from splitbrain.early import early_stop, require_streamed
 from splitbrain.execute import Prepared, judge_all, overall, prepare
 from splitbrain.report.quiet import Quiet
 from splitbrain.runtime.control import Control
@@ -23,12 +24,16 @@ logging.getLogger(Lifecycle.__module__).addHandler(logging.NullHandler())
 
 
 def simulate(
-    plan: Plan, *, prepared: Prepared | None = None, control: Control | None = None
+    plan: Plan,
+    *,
+    prepared: Prepared | None = None,
+    control: Control | None = None,
+    stop_on_violation: bool = False,
 ) -> RunResult:
     """Carry out a plan in the simulator, whatever cluster it names, and judge it.
 
     The result's path is no directory, but the name of the run. A run that fails because of the
-    harness has a `failure`, as on any cluster.
+    harness has a `failure`, as on any cluster. stop_on_violation: as `execute` takes it.
 
     Raises: UsageError for names that cannot be used, and for a system that cannot be simulated.
     """
@@ -39,6 +44,9 @@ def simulate(
         message = f"the cluster {world.name!r} is no simulator"
         raise UsageError(message)
     run = MemoryRun(f"sim-{plan.seed}")
+    if stop_on_violation:
+        require_streamed(ready.checkers)
+        control = early_stop(experiment, run, Quiet().message)
     outcome = Lifecycle(experiment, run, Quiet(), control or Control()).perform()
     verdicts = judge_all(ready.checkers, outcome.evidence)
     return RunResult(

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from splitbrain import catalog
+import pytest
+
+from splitbrain import campaign, catalog
 from splitbrain.campaign import KEPT, Campaign, Failure, simulate_seeds
+from splitbrain.cli import run_command
+from splitbrain.core.errors import StoreError
 from splitbrain.core.run import Plan, RunResult
 from splitbrain.core.verdict import Status
 from splitbrain.simulation import simulate
@@ -124,15 +130,86 @@ def test_a_run_without_a_disk_keeps_its_failure_to_its_result(tmp_path: Path) ->
     assert done.stderr == ""
 
 
-def test_ctrl_c_ends_soon_and_keeps_what_there_is(tmp_path: Path) -> None:
-    words = [*QUIET_WORDS, "--test-count", "10000", "--store", str(tmp_path), "--json"]
-    running = subprocess.Popen(
-        [SPLITBRAIN, "run", *words],
+def test_unknown_runs_are_shown_by_reason_with_a_command_that_has_one_again(
+    tmp_path: Path,
+) -> None:
+    fault = {"id": "late", "kind": "kill", "start": {"at_s": 50}}
+    (tmp_path / "late.json").write_text(json.dumps({"version": 1, "faults": [fault]}))
+    words = [*QUIET_WORDS[:4], "--time-limit", "1", "--schedule", str(tmp_path / "late.json")]
+    done = splitbrain(*words, "--test-count", "2", "--seed", "4", "--store", str(tmp_path))
+    assert done.returncode == 2, done.stderr
+    lines = done.stdout.splitlines()
+    place = lines.index("unknown in 2")
+    assert lines[place + 1].startswith("  faults: ")
+    assert lines[place + 2 : place + 3] == ["  seeds   4, 5"]
+    command = shlex.split(lines[place + 3].removeprefix("  again"))
+    assert splitbrain(*command[2:]).returncode == 2
+    (file,) = tmp_path.glob("*/seeds-*.json")
+    summary = json.loads(file.read_text())["summary"]
+    assert summary["unknown"] == [4, 5]
+    (row,) = summary["unknown_reasons"]
+    assert (row["checker"], row["seeds"]) == ("faults", [4, 5])
+    assert row["reason"] in " ".join(lines)
+
+
+def test_stop_on_violation_stays_a_campaign(tmp_path: Path) -> None:
+    words = shlex.split("--bug stale-read --cluster sim --test-count 2 --seed 1")
+    done = splitbrain(*words, "--stop-on-violation", "--store", str(tmp_path))
+    assert done.returncode == 1, done.stderr
+    assert "2 of 2 seeds: 2 invalid" in done.stdout
+    (again,) = {line for line in done.stdout.splitlines() if line.startswith("  again")}
+    assert "--stop-on-violation" in again
+    stored = [json.loads(path.read_text()) for path in tmp_path.glob("*/*/result.json")]
+    assert [result["interrupted"] for result in stored] == [True, True]
+
+
+def test_stop_on_violation_is_refused_where_nobody_judges(tmp_path: Path) -> None:
+    words = [*QUIET_WORDS, "--test-count", "2", "--stop-on-violation", "--store", str(tmp_path)]
+    done = splitbrain(*words, "--system", "store", "--workload", "quorum-register")
+    assert done.returncode == 254
+    assert "needs the checker linearizable" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("store", ["afile", "/proc/x"])
+def test_a_store_that_is_no_place_is_known_before_the_first_seed(
+    tmp_path: Path, store: str
+) -> None:
+    (tmp_path / "afile").touch()
+    words = [*QUIET_WORDS, "--store", str(tmp_path / store)]
+    once, often = splitbrain(*words), splitbrain(*words, "--test-count", "2")
+    assert once.returncode == often.returncode == 254
+    assert often.stderr == once.stderr
+    assert often.stdout == ""
+
+
+def test_the_totals_are_shown_where_the_summary_cannot_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> Path:
+        message = "cannot write the summary: No space left on device"
+        raise StoreError(message)
+
+    monkeypatch.setattr(campaign, "write_summary", refuse)
+    words = ["run", *QUIET_WORDS, "--test-count", "2", "--store", str(tmp_path)]
+    assert run_command(words) == 255
+    out, err = capsys.readouterr()
+    assert "2 of 2 seeds: 2 valid" in out
+    assert err == "splitbrain: cannot write the summary: No space left on device\n"
+
+
+def begun(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [SPLITBRAIN, "run", *QUIET_WORDS, "--test-count", "10000", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+
+
+def test_ctrl_c_ends_soon_and_keeps_what_there_is(tmp_path: Path) -> None:
+    running = begun("--store", str(tmp_path), "--json")
     assert running.stdout is not None
     first = running.stdout.readline()
     os.killpg(running.pid, signal.SIGINT)
@@ -141,7 +218,34 @@ def test_ctrl_c_ends_soon_and_keeps_what_there_is(tmp_path: Path) -> None:
     assert json.loads(first)["verdict"] == "valid"
     (summary,) = tmp_path.glob("*/seeds-*.json")
     assert json.loads(summary.read_text())["summary"]["interrupted"] is True
-    assert "Traceback" not in err
+    assert err == ""
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_while_workers_begin_is_said_without_a_traceback(
+    tmp_path: Path, presses: int
+) -> None:
+    running = begun("--store", str(tmp_path))
+    deadline = time.monotonic() + 60
+    while not workers_of(running.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    for _ in range(presses):
+        os.killpg(running.pid, signal.SIGINT)
+        time.sleep(0.3)  # as a person presses; nothing is waited for
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, err) == (2, ""), out
+    assert "of 10,000 seeds, interrupted: " in out
+
+
+def workers_of(pid: int) -> list[str]:
+    """Give the command lines of the simulator's workers."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    found = []
+    for child in children:
+        with contextlib.suppress(OSError):
+            found.append(Path(f"/proc/{child}/cmdline").read_text())
+    return [line for line in found if "spawn_main" in line]
 
 
 def test_messages_are_kept_when_asked_for(tmp_path: Path) -> None:

@@ -34,7 +34,6 @@ class SeedsReport:
         self._count = count
         self._quiet = quiet
         self._counts: Counter[Status] = Counter()
-        self._reasons: Counter[str] = Counter()
         self._began_s = time.monotonic()
         self._next_s = self._began_s
         self._on_terminal = console.is_terminal
@@ -43,14 +42,6 @@ class SeedsReport:
     def take(self, result: RunResult) -> None:
         """Count a result."""
         self._counts[result.status] += 1
-        if result.status is Status.UNKNOWN and result.failure is None:
-            reasons = (
-                f"{name}: {reason}"
-                for name, verdict in result.verdicts.items()
-                if verdict.status is Status.UNKNOWN
-                for reason in verdict.reasons[:1]
-            )
-            self._reasons[next(reasons, "no reason given")] += 1
         self.tick()
 
     def tick(self) -> None:
@@ -73,48 +64,67 @@ class SeedsReport:
             self._console.print(text, end=end)
 
     def show(self, summary: Value, command: str, path: Path | None) -> None:
-        """Show the failures by kind, each with the command that has it again.
+        """Show failures by kind and unknown runs by reason, each with a way to have it again.
 
         summary: that of the campaign. command: what was asked for, but for the seed.
         """
         assert isinstance(summary, dict)
-        failures = summary["failures"]
-        assert isinstance(failures, list)
-        alphabet = alphabet_of(self._console)
+        line = self._line(time.monotonic(), interrupted=summary["interrupted"] is True)
         with paper(self._console):
             self._console.print()
-            self._console.print(Text(self._line(time.monotonic())), soft_wrap=True)
-            for failure in failures:
-                assert isinstance(failure, dict)
-                self._console.print()
+            self._console.print(Text(line), soft_wrap=True)
+            for failure in _groups(summary["failures"]):
                 name = f"{failure['checker']}: {failure['anomaly']}".removeprefix(": ")
-                style = f"bold {STATUS_STYLES[Status.INVALID]}"
-                self._console.print(Text(alphabet.text(name, NAME_LIMIT), style=style))
-                for line in _ways(failure, command):
-                    self._console.print(Text(f"  {line}"), soft_wrap=True)
-            for reason, count in self._reasons.most_common(UNKNOWN_SHOWN):
-                self._console.print()
-                style = f"bold {STATUS_STYLES[Status.UNKNOWN]}"
-                self._console.print(Text(f"unknown in {count}", style=style))
-                self._console.print(Indented(Text(alphabet.text(reason, 4 * NAME_LIMIT)), 2))
+                self._head(Status.INVALID, name)
+                self._show_ways(failure, command)
+            doubts = _groups(summary["unknown_reasons"])
+            for doubt in doubts[:UNKNOWN_SHOWN]:
+                self._head(Status.UNKNOWN, f"unknown in {len(_seeds(doubt))}")
+                reason = f"{doubt['checker']}: {doubt['reason']}".removeprefix(": ")
+                shown = alphabet_of(self._console).text(reason, 4 * NAME_LIMIT)
+                self._console.print(Indented(Text(shown), 2))
+                self._show_ways(doubt, command)
+            if len(doubts) > UNKNOWN_SHOWN:
+                self._head(
+                    Status.UNKNOWN, f"unknown for {len(doubts) - UNKNOWN_SHOWN} reasons more"
+                )
             if path is not None:
                 self._console.print()
                 self._console.print(Text(f"summary in {path}"), soft_wrap=True)
 
-    def _line(self, now: float) -> str:
+    def _head(self, status: Status, text: str) -> None:
+        shown = alphabet_of(self._console).text(text, NAME_LIMIT)
+        self._console.print()
+        self._console.print(Text(shown, style=f"bold {STATUS_STYLES[status]}"))
+
+    def _show_ways(self, group: Mapping[str, Value], command: str) -> None:
+        for line in _ways(group, command):
+            self._console.print(Text(f"  {line}"), soft_wrap=True)
+
+    def _line(self, now: float, *, interrupted: bool = False) -> str:
         done = sum(self._counts.values())
         passed_s = max(1e-9, now - self._began_s)
         told = ", ".join(
             f"{self._counts[status]:,} {status.value}" for status in Status if self._counts[status]
         )
-        rate = done / passed_s * 60
-        return f"{done:,} of {self._count:,} seeds: {told or 'none yet'}; {rate:,.0f} a minute"
+        seeds = f"{done:,} of {self._count:,} seeds{', interrupted' if interrupted else ''}"
+        return f"{seeds}: {told or 'none yet'}; {done / passed_s * 60:,.0f} a minute"
 
 
-def _ways(failure: Mapping[str, Value], command: str) -> Sequence[str]:
-    """Give the seeds of a failure, and how to have it again, in lines that can be copied."""
-    seeds, stored = failure["seeds"], failure["stored"]
+def _groups(value: Value) -> Sequence[Mapping[str, Value]]:
+    assert isinstance(value, list)
+    return [group for group in value if isinstance(group, dict)]
+
+
+def _seeds(group: Mapping[str, Value]) -> Sequence[Value]:
+    seeds = group["seeds"]
     assert isinstance(seeds, list)
+    return seeds
+
+
+def _ways(group: Mapping[str, Value], command: str) -> Sequence[str]:
+    """Give the seeds of a group, and how to have it again, in lines that can be copied."""
+    seeds, stored = _seeds(group), group.get("stored", {})
     assert isinstance(stored, dict)
     shown = ", ".join(str(seed) for seed in seeds[:SEEDS_SHOWN])
     more = f" and {len(seeds) - SEEDS_SHOWN} more" if len(seeds) > SEEDS_SHOWN else ""

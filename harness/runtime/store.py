@@ -161,21 +161,26 @@ def create_run(store: Path, plan: Plan) -> RunDirectory:
 
     Raises: UsageError when the store is no place to write to, StoreError when it is full or broken.
     """
-    family = f"{_safe(Path(plan.system).stem)}-{_safe(Path(plan.workload).stem)}"
-    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    path = store / family / f"{now}-{secrets.token_hex(2)}"
-    try:
-        with _one_line(store):
-            path.mkdir(parents=True)
-            _point(store / "latest", path)
-    except StoreError as error:
-        cause = error.__cause__
-        if isinstance(cause, OSError) and cause.errno in _NO_PLACE:
-            raise UsageError(str(error)) from error
-        raise
+    path = _family(store, plan) / f"{_now()}-{secrets.token_hex(2)}"
+    with _place(store):
+        path.mkdir(parents=True)
+        _point(store / "latest", path)
     run = RunDirectory(path)
     run.write_json("plan.json", plan_to_value(plan))
     return run
+
+
+def require_store(store: Path, plan: Plan) -> None:
+    """See that runs of a plan can be kept, before there are any.
+
+    Raises: UsageError when the store is no place to write to, StoreError when it is full or broken.
+    """
+    family = _family(store, plan)
+    with _place(store):
+        family.mkdir(parents=True, exist_ok=True)
+        trial = family / f".trial.{secrets.token_hex(4)}"
+        trial.touch()
+        trial.unlink()
 
 
 def write_summary(store: Path, plan: Plan, value: Value) -> Path:
@@ -183,11 +188,31 @@ def write_summary(store: Path, plan: Plan, value: Value) -> Path:
 
     Raises: StoreError when it cannot be written.
     """
-    family = f"{_safe(Path(plan.system).stem)}-{_safe(Path(plan.workload).stem)}"
-    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    name = f"seeds-{now}-{secrets.token_hex(2)}.json"
-    RunDirectory(store / family).write_json(name, {"plan": plan_to_value(plan), "summary": value})
-    return store / family / name
+    family = _family(store, plan)
+    name = f"seeds-{_now()}-{secrets.token_hex(2)}.json"
+    RunDirectory(family).write_json(name, {"plan": plan_to_value(plan), "summary": value})
+    return family / name
+
+
+def _family(store: Path, plan: Plan) -> Path:
+    return store / f"{_safe(Path(plan.system).stem)}-{_safe(Path(plan.workload).stem)}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+
+
+@contextmanager
+def _place(store: Path) -> Iterator[None]:
+    """Say in one line that a store cannot be written: bad usage where it should not be named."""
+    try:
+        with _one_line(store):
+            yield
+    except StoreError as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno in _NO_PLACE:
+            raise UsageError(str(error)) from error
+        raise
 
 
 def _point(link: Path, target: Path) -> None:
