@@ -340,8 +340,14 @@ def shrink(
 
     if try_embedded:
         require_hosts(path)
-    found = make_small(path, store=store, monitor=Quiet(), checker=checker, time_limit_s=time_limit)
-    tried = hits(found, store=store, count=try_embedded) if try_embedded else ()
+    try:
+        found = make_small(
+            path, store=store, monitor=Quiet(), checker=checker, time_limit_s=time_limit
+        )
+    except KeyboardInterrupt:
+        return _say("interrupted before anything smaller was found", UNKNOWN)
+    again = 0 if found.interrupted else try_embedded
+    tried = hits(found, store=store, count=again) if again else ()
     with _readers_may_leave():
         if as_json:
             click.echo(json.dumps(shrunk_as_json(found, tried)))

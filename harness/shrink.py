@@ -17,6 +17,7 @@ from splitbrain.core.shrunk import Shrunk
 from splitbrain.core.simulated import OnlySimulated, require_hosted
 from splitbrain.core.system import System, Thresholds
 from splitbrain.execute import execute, prepare
+from splitbrain.presses import presses
 from splitbrain.report.quiet import Quiet
 from splitbrain.runtime.store import load_run, resolved_of
 from splitbrain.shrinking.shrinker import Shrinker, with_faults
@@ -39,9 +40,10 @@ def shrink(
     time_limit_s: float | None = None,
     now: Callable[[], float] = time.monotonic,
 ) -> Shrunk:
-    """Shrink the run in this directory.
+    """Shrink the run in this directory, until nothing can go, time is over, or Ctrl-C is pressed.
 
-    Raises: UsageError when it did not fail, or does not fail again.
+    Raises: UsageError when it did not fail, or does not fail again; KeyboardInterrupt when Ctrl-C
+    was pressed before there was anything to keep.
     """
     stored = show_path(path)
     plan = stored.plan
@@ -52,16 +54,28 @@ def shrink(
     is_simulated = plan.cluster == "sim"
     began = now()
     end = began + (time_limit_s or (TIME_LIMIT_S if is_simulated else REAL_TIME_LIMIT_S))
-    trial: Trial
-    if is_simulated:
-        trial = SimulatedTrial(target, lambda: now() < end, RUN_LIMIT)
-        shrinker = _simulated(path, plan, stored, target, trial)
-        shrinker.shrink()
-    else:
-        trial = RealTrial(target, lambda: now() < end, REAL_REPEATS)
-        shrinker = _real(path, plan, stored, target, trial)
-        shrinker.drop_faults_alone()
-    is_minimal = trial.may_go_on()
+    interrupted = False
+    with presses() as pressed:
+
+        def has_time() -> bool:
+            if pressed:
+                raise KeyboardInterrupt
+            return now() < end
+
+        trial: Trial
+        if is_simulated:
+            trial = SimulatedTrial(target, has_time, RUN_LIMIT, pressed)
+            shrinker = _simulated(path, plan, stored, target, trial)
+            rest = shrinker.shrink
+        else:
+            trial = RealTrial(target, has_time, REAL_REPEATS)
+            shrinker = _real(path, plan, stored, target, trial)
+            rest = shrinker.drop_faults_alone
+        try:
+            rest()
+            is_minimal = trial.may_go_on()
+        except KeyboardInterrupt:
+            interrupted, is_minimal = True, False
     result = _store(shrinker, store, monitor, messages=is_simulated)
     first, last = stored.evidence.history, result.evidence.history
     return Shrunk(
@@ -75,6 +89,7 @@ def shrink(
         nodes=(plan.node_count, shrinker.plan.node_count),
         is_minimal=is_minimal,
         has_hosts=not isinstance(_system(plan), OnlySimulated),
+        interrupted=interrupted,
     )
 
 
@@ -191,6 +206,8 @@ def _store(shrinker: Shrinker, store: Path, monitor: Monitor, *, messages: bool)
         options["messages"] = True
     plan = replace(shrinker.plan, cluster_options=options)
     result = execute(plan, store=store, monitor=monitor)
+    if result.interrupted:
+        raise KeyboardInterrupt
     if messages and shrinker.target.found(result.verdicts) is None:
         message = f"the minimal case in {result.path} did not fail again: the simulator is at fault"
         raise RuntimeError(message)

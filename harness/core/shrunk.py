@@ -26,3 +26,4 @@ class Shrunk:
     nodes: tuple[int, int]
     is_minimal: bool
     has_hosts: bool
+    interrupted: bool = False

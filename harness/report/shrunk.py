@@ -31,7 +31,9 @@ def show_shrunk(console: Console, shrunk: Shrunk, tried: Sequence[bool] = ()) ->
         f"shrunk: {', '.join(counts)}; {shrunk.runs:,} runs in {shrunk.seconds:.1f} s",
         f"kept: {alphabet.text(shrunk.anomaly, 60)} by {alphabet.text(shrunk.checker, 40)}",
     ]
-    if not shrunk.is_minimal:
+    if shrunk.interrupted:
+        lines.append("interrupted: kept is what was found until then, and perhaps more can go")
+    elif not shrunk.is_minimal:
         lines.append("time ran out: perhaps more can go (--time-limit)")
     if tried:
         lines.append(f"on embedded hosts it failed {sum(tried)} times of {len(tried)}")
@@ -57,6 +59,7 @@ def shrunk_as_json(shrunk: Shrunk, tried: Sequence[bool] = ()) -> dict[str, Valu
         "operations": list(shrunk.operations),
         "nodes": list(shrunk.nodes),
         "is_minimal": shrunk.is_minimal,
+        "interrupted": shrunk.interrupted,
         "embedded": list(tried),
     }
     return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +12,7 @@ from splitbrain.core.errors import HarnessError
 from splitbrain.core.run import Plan, RunResult
 from splitbrain.execute import Prepared, execute, prepare
 from splitbrain.report.quiet import Quiet
+from splitbrain.runtime.control import Control
 from splitbrain.shrinking.target import Target
 from splitbrain.simulation import simulate
 
@@ -25,16 +26,32 @@ class Trial(Protocol):
         """Tell whether there is time for another."""
 
     def fails(self, plan: Plan) -> RunResult | None:
-        """Give the result if it has the anomaly; None if not, or if it cannot be carried out."""
+        """Give the result if it has the anomaly; None if not, or if it cannot be carried out.
+
+        Raises: KeyboardInterrupt when a Ctrl-C ended the run, which says nothing then.
+        """
+
+
+@dataclass(slots=True)
+class UntilPressed(Control):
+    """Stops a run in virtual time once Ctrl-C was pressed."""
+
+    pressed: Sequence[int] = ()
+
+    @property
+    def stopped(self) -> bool:
+        """True once it was."""
+        return bool(self.pressed)
 
 
 @dataclass(slots=True)
 class SimulatedTrial:
-    """Runs in virtual time; one says it for good."""
+    """Runs in virtual time; one says it for good. pressed: grows by each Ctrl-C."""
 
     target: Target
     has_time: Callable[[], bool]
     limit: int
+    pressed: Sequence[int] = ()
     runs: int = 0
 
     def may_go_on(self) -> bool:
@@ -44,8 +61,10 @@ class SimulatedTrial:
     def fails(self, plan: Plan) -> RunResult | None:
         """Run once, and let the one checker judge."""
         self.runs += 1
+        control = UntilPressed(pressed=self.pressed)
         try:
-            result = simulate(plan, prepared=_of_one(prepare(plan), self.target.checker))
+            ready = _of_one(prepare(plan), self.target.checker)
+            result = simulate(plan, prepared=ready, control=control)
         except HarnessError:
             return None
         return _failed(result, self.target)
@@ -82,8 +101,6 @@ class RealTrial:
             result = execute(plan, store=store, monitor=Quiet(), prepared=ready)
         except HarnessError:
             return None
-        if result.interrupted:
-            raise KeyboardInterrupt
         return _failed(result, self.target)
 
 
@@ -98,5 +115,7 @@ def _of_one(ready: Prepared, checker: str) -> Prepared:
 
 
 def _failed(result: RunResult, target: Target) -> RunResult | None:
+    if result.interrupted:
+        raise KeyboardInterrupt
     found = result.failure is None and target.found(result.verdicts) is not None
     return result if found else None

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import io
+import itertools
 import json
+import os
+import signal
+import time
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from splitbrain import catalog
 from splitbrain.cli import run_command
 from splitbrain.execute import execute
 from splitbrain.report.quiet import Quiet
+from splitbrain.report.shrunk import show_shrunk, shrunk_as_json
 from splitbrain.runtime.store import load_run
 from splitbrain.shrink import shrink
 from splitbrain.simulation import simulate
@@ -52,6 +60,43 @@ def test_a_bug_shrinks_and_its_case_repeats_exactly(tmp_path, capsys):
     }
     assert len(hashes) == 1
     assert bug.anomaly in [item["name"] for item in again["checkers"][bug.checker]["anomalies"]]
+
+
+def pressing(call):
+    """Give a clock that presses Ctrl-C when it is looked at for the given time."""
+    looks = itertools.count(1)
+
+    def now():
+        if next(looks) == call:
+            os.kill(os.getpid(), signal.SIGINT)
+        return time.monotonic()
+
+    return now
+
+
+def test_what_was_found_until_ctrl_c_is_kept_and_said(tmp_path):
+    bug, result = failing("stale-read", tmp_path)
+    found = shrink(result.path, store=tmp_path, monitor=Quiet(), now=pressing(12))
+    assert found.interrupted
+    assert not found.is_minimal
+    assert found.runs < 15
+    assert found.operations[1] < found.operations[0]
+    kept = load_run(found.result.path)
+    assert bug.anomaly in json.dumps(kept.result)
+    console = Console(file=io.StringIO(), width=200)
+    show_shrunk(console, found)
+    assert "interrupted: kept is what was found until then" in console.file.getvalue()
+    assert shrunk_as_json(found)["shrunk"]["interrupted"] is True
+
+
+def test_ctrl_c_before_anything_was_found_is_an_interruption(tmp_path, capsys, monkeypatch):
+    _, result = failing("stale-read", tmp_path)
+    pressed = functools.partial(shrink, now=pressing(2))
+    monkeypatch.setattr("splitbrain.shrink.shrink", pressed)
+    assert run_command(["shrink", str(result.path), "--store", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert said == "splitbrain: interrupted before anything smaller was found\n"
+    assert (tmp_path / "latest").resolve() == result.path
 
 
 def test_a_valid_run_cannot_be_shrunk(tmp_path, capsys):
