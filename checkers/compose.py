@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from splitbrain.core.errors import CheckerError
 from splitbrain.core.evidence import Evidence
+from splitbrain.core.interruption import is_interruption
 from splitbrain.core.value import Value, canonical, require_value
 from splitbrain.core.verdict import Anomaly, Checker, Verdict, unknown
 
@@ -58,9 +59,9 @@ def judge_one(checker: Checker, evidence: Evidence) -> Verdict:
         verdict: object = checker.check(evidence)
     except CheckerError as error:
         return unknown(str(error))
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001 - also sys.exit and pytest.fail: the others go on
+    except BaseException as error:  # also sys.exit and pytest.fail: the others go on
+        if is_interruption(error):
+            raise KeyboardInterrupt from error
         lines = traceback.format_exc().splitlines()
         return unknown(f"the checker crashed: {type(error).__name__}: {error}", *lines)
     if not isinstance(verdict, Verdict):

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
+from splitbrain.core.interruption import is_interruption, note_interruptions
+
 _UNKNOWN = 2
 """As in `splitbrain.exit_code`, which is not there yet."""
 
@@ -15,10 +17,15 @@ _UNKNOWN = 2
 def entry() -> NoReturn:
     """Run the command line and leave with the right exit code."""
     try:
+        note_interruptions()
         from splitbrain import cli  # noqa: PLC0415
 
         cli.entry()
-    except KeyboardInterrupt:
+    except SystemExit:
+        raise
+    except BaseException as error:
+        if not is_interruption(error):
+            raise
         sys.stderr.write("splitbrain: interrupted\n")
         sys.exit(_UNKNOWN)
 

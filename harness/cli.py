@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -26,6 +25,7 @@ import rich_click
 from splitbrain import __version__
 from splitbrain.cluster_commands import cluster_group
 from splitbrain.core.errors import HarnessError, UsageError
+from splitbrain.core.interruption import is_interruption, note_interruptions
 from splitbrain.core.run import LIMITS
 from splitbrain.core.value import Value
 from splitbrain.exit_code import (
@@ -51,8 +51,10 @@ rich_click.rich_click.MAX_WIDTH = 100
 def entry() -> NoReturn:
     """Run the command line and leave with the right exit code."""
     _fill_closed_streams()
-    signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(run_command(sys.argv[1:]))
+    note_interruptions()
+    code = run_command(sys.argv[1:])
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is said: what is left may end at once
+    sys.exit(code)
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -63,20 +65,25 @@ def run_command(arguments: Sequence[str]) -> int:
             sys.stdout.flush()
     except click.exceptions.Exit as left:
         code = left.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        code = _say("interrupted", UNKNOWN)
-    except click.ClickException as error:
-        code = _say(error.format_message(), BAD_USAGE)
-    except UsageError as error:
-        code = _say(str(error), BAD_USAGE)
-    except HarnessError as error:
-        code = _say(str(error), FAILED)
     except BrokenPipeError:
         _close_output()
         code = VALID  # a listing that nobody wants to read to its end
-    except Exception as error:  # noqa: BLE001 - the outermost function: nobody else will catch it
-        code = _say(_keep_traceback(error), FAILED)
+    except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 - nobody else will catch it
+        code = _told(error)
     return code if isinstance(code, int) else VALID
+
+
+def _told(error: BaseException) -> int:
+    """Say in one line what ended a command, and give its exit code."""
+    if is_interruption(error) or isinstance(error, click.Abort):
+        return _say("interrupted", UNKNOWN)
+    if isinstance(error, click.ClickException):
+        return _say(error.format_message(), BAD_USAGE)
+    if isinstance(error, UsageError):
+        return _say(str(error), BAD_USAGE)
+    if isinstance(error, HarnessError):
+        return _say(str(error), FAILED)
+    return _say(_keep_traceback(error), FAILED)
 
 
 class Number(click.ParamType[float]):
@@ -885,7 +892,7 @@ def _say(line: str, code: int) -> int:
     return code
 
 
-def _keep_traceback(error: Exception) -> str:
+def _keep_traceback(error: BaseException) -> str:
     """Write the traceback where it can be found, and give the line that says so."""
     import platformdirs  # noqa: PLC0415
 
@@ -897,10 +904,6 @@ def _keep_traceback(error: Exception) -> str:
     except OSError as refused:
         return f"{line} (and its traceback cannot be written: {refused.strerror})"
     return f"{line}; the traceback is in {file}"
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal's form
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

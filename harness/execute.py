@@ -33,6 +33,7 @@ from splitbrain.core.fault import (
     When,
     by_kind,
 )
+from splitbrain.core.interruption import raise_noted
 from splitbrain.core.known_names import instead
 from splitbrain.core.randomness import Keyed
 from splitbrain.core.run import LIMITS, Monitor, Plan, RunResult
@@ -135,6 +136,7 @@ def execute(
     Raises: UsageError for names that cannot be used, StoreError when the store cannot be written.
     """
     ready = prepared or prepare(plan)
+    raise_noted()
     if stop_on_violation:
         require_streamed(ready.checkers)
     run = create_run(store, plan)
@@ -176,6 +178,7 @@ def judge_all(checkers: Sequence[Checker], evidence: Evidence) -> Mapping[str, V
     is_over = False
     for name, decide in judging(checkers, evidence):
         try:
+            raise_noted()
             verdicts[name] = unknown("interrupted before it was judged") if is_over else decide()
         except KeyboardInterrupt:
             is_over = True

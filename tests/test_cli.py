@@ -14,7 +14,7 @@ import pytest
 
 from splitbrain import cli, exit_code
 from splitbrain.core.bug import PlantedBug
-from splitbrain.core.errors import HarnessError
+from splitbrain.core.errors import HarnessError, UsageError
 
 VALID = """\
 {"process":0,"type":"invoke","f":"write","key":"x","value":1,"time":1}
@@ -386,9 +386,21 @@ def test_an_unexpected_error_is_one_line_with_its_traceback_kept(
     assert "ZeroDivisionError: boom" in (tmp_path / "splitbrain" / "crash.log").read_text()
 
 
+def by_ctrl_c(error: BaseException) -> BaseException:
+    """Give an error as C code and plug-ins make it of a Ctrl-C that strikes in them."""
+    error.__cause__ = KeyboardInterrupt()
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(KeyboardInterrupt(), exit_code.UNKNOWN), (HarnessError("no"), exit_code.FAILED)],
+    [
+        (KeyboardInterrupt(), exit_code.UNKNOWN),
+        (by_ctrl_c(SystemError("returned a result with an exception set")), exit_code.UNKNOWN),
+        (by_ctrl_c(UsageError("it.py cannot be imported")), exit_code.UNKNOWN),
+        (UsageError("no"), exit_code.BAD_USAGE),
+        (HarnessError("no"), exit_code.FAILED),
+    ],
 )
 def test_what_escapes_a_command_becomes_its_exit_code(
     monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
@@ -400,9 +412,18 @@ def test_what_escapes_a_command_becomes_its_exit_code(
     assert cli.run_command([]) == code
 
 
-def test_ctrl_c_while_the_program_is_still_starting_is_one_line(tmp_path: Path) -> None:
-    ctrl_c = "import os, signal\n\nos.kill(os.getpid(), signal.SIGINT)\n"
-    (tmp_path / "rich_click.py").write_text(ctrl_c)
+@pytest.mark.parametrize(
+    "made_of_it",
+    ["KeyboardInterrupt", "RuntimeError('__set_name__') from pressed", "SystemError from None"],
+)
+def test_ctrl_c_while_the_program_is_still_starting_is_one_line(
+    tmp_path: Path, made_of_it: str
+) -> None:
+    (tmp_path / "rich_click.py").write_text(
+        "import os, signal\n\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        f"except KeyboardInterrupt as pressed:\n    raise {made_of_it}\n"
+    )
     done = subprocess.run(
         [sys.executable, "-m", "splitbrain", "list", "systems"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
@@ -413,6 +434,46 @@ def test_ctrl_c_while_the_program_is_still_starting_is_one_line(tmp_path: Path) 
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (exit_code.UNKNOWN, "splitbrain: interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("then", "lost"),
+    [
+        ("raise SystemError('returned a result with an exception set')", "forgetful"),
+        ("return valid()", "stats"),
+    ],
+)
+def test_a_ctrl_c_that_is_lost_in_c_code_is_an_interruption(
+    tmp_path: Path, then: str, lost: str
+) -> None:
+    (tmp_path / "forgetful.py").write_text(
+        "import os, signal\n\n"
+        "from splitbrain.core.verdict import valid\n\n\n"
+        "class Forgetful:\n"
+        "    name, needs = 'forgetful', frozenset()\n\n"
+        "    def parameters(self):\n"
+        "        return {}\n\n"
+        "    def check(self, evidence):\n"
+        "        try:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "        except KeyboardInterrupt:\n"
+        "            pass\n"
+        f"        {then}\n"
+    )
+    (tmp_path / "valid.jsonl").write_text(VALID)
+    asked = ["check", "valid.jsonl", "--checker", "forgetful.py:Forgetful", "--checker", "stats"]
+    done = subprocess.run(
+        [sys.executable, "-m", "splitbrain", *asked],
+        cwd=tmp_path,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == exit_code.UNKNOWN
+    assert f"{lost}: interrupted before it was judged" in done.stdout
+    assert "SystemError" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,10 @@ def test_what_ends_a_program_ends_one_checker_only():
 def test_ctrl_c_is_not_a_crash():
     with pytest.raises(KeyboardInterrupt):
         judge([Fixed("a", KeyboardInterrupt())], Evidence())
+    made_of_it = SystemError("returned a result with an exception set")
+    made_of_it.__cause__ = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        judge([Fixed("a", made_of_it)], Evidence())
 
 
 def test_what_cannot_be_stored_is_put_into_words_and_the_verdict_stays():
