@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from splitbrain.core.run import Plan, RunResult
+    from splitbrain.replay import Replay
 
 TEST_COUNT_LIMIT = 10_000
 
@@ -252,7 +253,8 @@ def run(**asked: object) -> int:
     """Bring up a cluster, load the system while faults come and go, and judge it."""
     from splitbrain.cluster.user_namespace import ensure_root  # noqa: PLC0415
 
-    again = _replayed(asked)
+    replay = _replayed(asked)
+    again = None if replay is None else replay.plan
     asked["cluster"] = asked["cluster"] or ("embedded" if again is None else again.cluster)
     if asked["cluster"] == "embedded":
         ensure_root()  # before anything is imported: the command may begin anew
@@ -271,6 +273,7 @@ def run(**asked: object) -> int:
     for number in range(count):
         one = replace(plan, seed=plan.seed + number)
         prepared = prepare(one)
+        repeats = None if replay is None or stop_on_violation else replay.hash_for(one)
         report = LiveReport(_console(stderr=as_json), quiet=as_json)
         try:
             result = execute(
@@ -279,6 +282,7 @@ def run(**asked: object) -> int:
                 monitor=report,
                 prepared=prepared,
                 stop_on_violation=stop_on_violation,
+                repeats=repeats,
             )
         finally:
             report.close()
@@ -601,12 +605,13 @@ def cleanup(*, cluster: str | None) -> int:
 commands.add_command(cluster_group)
 
 
-def _replayed(asked: Mapping[str, object]) -> Plan | None:
-    """Give the plan of the run that is to be done again, if there is one.
+def _replayed(asked: Mapping[str, object]) -> Replay | None:
+    """Give the run that is to be done again, if there is one.
 
     Raises: UsageError for options that would make it another run altogether.
     """
-    from splitbrain.runtime.store import find_run, load_run  # noqa: PLC0415
+    from splitbrain.replay import load_replay  # noqa: PLC0415
+    from splitbrain.runtime.store import find_run  # noqa: PLC0415
 
     run, store = asked["replay"], asked["store"]
     if run is None:
@@ -616,12 +621,7 @@ def _replayed(asked: Mapping[str, object]) -> Plan | None:
     if others:
         message = f"--replay brings its own {others[0]}: leave out --{others[0]}"
         raise UsageError(message)
-    path = find_run(store, str(run))
-    plan = load_run(path).plan
-    if plan is None:
-        message = f"{path} has no plan.json, so that it cannot be run again"
-        raise UsageError(message)
-    return plan
+    return load_replay(find_run(store, str(run)))
 
 
 def _plan(asked: Mapping[str, object], again: Plan | None = None) -> Plan:

@@ -47,12 +47,14 @@ from splitbrain.nemeses.draw import draw_schedule
 from splitbrain.nemeses.mix import draw_mix
 from splitbrain.plugin import where
 from splitbrain.presses import presses
+from splitbrain.replay import differs
 from splitbrain.runtime.bed import bed_of, left_out
 from splitbrain.runtime.control import Control
 from splitbrain.runtime.lifecycle import Experiment, Lifecycle, Outcome
 from splitbrain.runtime.results import verdict_to_value
 from splitbrain.runtime.store import RunDirectory, create_run, resolved_of
 from splitbrain.standstill import Standstill
+from splitbrain.version import __version__
 from splitbrain.workloads.replayed import Replayed
 
 logger = logging.getLogger(__name__)
@@ -127,11 +129,13 @@ def execute(
     prepared: Prepared | None = None,
     control: Control | None = None,
     stop_on_violation: bool = False,
+    repeats: str | None = None,
 ) -> RunResult:
     """Carry out a plan and give its result; call it from the main thread, so that Ctrl-C works.
 
     The first Ctrl-C stops the load, heals, and judges what is there; a second one tears down.
     stop_on_violation: the load stops like that once what was journaled proves a violation.
+    repeats: the trace hash of a run of this very plan; where this one has another, a note says so.
 
     Raises: UsageError for names that cannot be used, StoreError when the store cannot be written.
     """
@@ -161,6 +165,8 @@ def execute(
             interrupted=outcome.interrupted,
             trace_hash=_trace_hash(ready.experiment.cluster, run),
         )
+        if repeats is not None and not (outcome.interrupted or outcome.failure):
+            result = replace(result, notes=_notes(repeats, result.trace_hash))
         result = _keep(run, result)
         monitor.finished(result)
     return result
@@ -190,6 +196,7 @@ def result_to_value(result: RunResult) -> Value:
     """Give what result.json says."""
     verdicts = {name: verdict_to_value(verdict) for name, verdict in result.verdicts.items()}
     return {
+        "version": __version__,
         "label": result.label,
         "status": result.status.value,
         "failure": result.failure,
@@ -198,6 +205,10 @@ def result_to_value(result: RunResult) -> Value:
         "trace_hash": result.trace_hash,
         "verdicts": verdicts,
     }
+
+
+def _notes(before: str, now: str | None) -> tuple[str, ...]:
+    return () if now is None or now == before else (differs(before, now),)
 
 
 def _trace_hash(cluster: Cluster, run: RunDirectory) -> str | None:

@@ -16,7 +16,7 @@ def result_as_json(result: RunResult) -> dict[str, Value]:
     """Give what `--json` prints for one run or one checked history.
 
     "minimal" is there only when it was asked for and found, "failure" only when the harness itself
-    failed, "interrupted" only when it was.
+    failed, "interrupted" only when it was, "notes" only when there are any.
     """
     value: dict[str, Value] = {
         "path": str(result.path),
@@ -29,6 +29,8 @@ def result_as_json(result: RunResult) -> dict[str, Value]:
         value["failure"] = result.failure
     if result.interrupted:
         value["interrupted"] = True
+    if result.notes:
+        value["notes"] = list(result.notes)
     return value
 
 
