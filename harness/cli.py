@@ -24,7 +24,7 @@ import rich_click
 
 from splitbrain import __version__
 from splitbrain.cluster_commands import cluster_group
-from splitbrain.core.errors import HarnessError, UsageError
+from splitbrain.core.errors import FaultError, HarnessError, UsageError
 from splitbrain.core.interruption import is_interruption, note_interruptions
 from splitbrain.core.run import LIMITS
 from splitbrain.core.value import Value
@@ -268,11 +268,15 @@ def run(**asked: object) -> int:
     assert isinstance(count, int)
     stop_on_violation = bool(asked["stop_on_violation"])
     if plan.cluster == "sim" and count > 1:
-        return _run_seeds(plan, count, store, stop_on_violation=stop_on_violation, as_json=as_json)
+        with _of_file(asked["schedule"] or asked["resolved"]):
+            return _run_seeds(
+                plan, count, store, stop_on_violation=stop_on_violation, as_json=as_json
+            )
     results = []
     for number in range(count):
         one = replace(plan, seed=plan.seed + number)
-        prepared = prepare(one)
+        with _of_file(asked["schedule"] or asked["resolved"]):
+            prepared = prepare(one)
         repeats = None if replay is None or stop_on_violation else replay.hash_for(one)
         report = LiveReport(_console(stderr=as_json), quiet=as_json)
         try:
@@ -678,6 +682,16 @@ def _plan(asked: Mapping[str, object], again: Plan | None = None) -> Plan:
     if isinstance(resolved, Path):
         plan = replace(plan, resolved=read_resolved(resolved), nemeses=_named(asked))
     return plan
+
+
+@contextmanager
+def _of_file(file: object) -> Iterator[None]:
+    """Say which file a fault stands in that cannot be used, if it stands in one."""
+    try:
+        yield
+    except FaultError as error:
+        message = str(error) if file is None else f"{file}: {error}"
+        raise UsageError(message) from error
 
 
 def _cluster_options(asked: Mapping[str, object], cluster: str) -> dict[str, Value]:

@@ -19,7 +19,7 @@ from splitbrain import catalog
 from splitbrain.checkers.compose import judging
 from splitbrain.contract import require_checker
 from splitbrain.core.cluster import Cluster, Topology
-from splitbrain.core.errors import ContractError, HarnessError, StoreError, UsageError
+from splitbrain.core.errors import ContractError, FaultError, HarnessError, StoreError, UsageError
 from splitbrain.core.evidence import Evidence
 from splitbrain.core.fault import (
     Fault,
@@ -253,10 +253,12 @@ def _nemeses(plan: Plan) -> tuple[Mapping[str, Nemesis], frozenset[str]]:
     names, optional = catalog.expanded(plan.nemeses)
     given = by_kind(catalog.nemesis(name) for name in names)
     faults = list(plan.schedule or ()) + [item.fault for item in plan.resolved or ()]
-    needed = {fault.kind for fault in faults}
-    missing = sorted(needed - set(given))
-    found = {**given, **{kind: catalog.nemesis(kind) for kind in missing}}
-    return found, optional - needed
+    found = dict(given)
+    for fault in faults:
+        if fault.kind not in found:
+            with _told_of(fault):
+                found[fault.kind] = catalog.nemesis(fault.kind)
+    return found, optional - {fault.kind for fault in faults}
 
 
 def _rehearse(
@@ -364,10 +366,9 @@ def _told_of(fault: Fault) -> Iterator[None]:
     except ContractError:
         raise
     except UsageError as error:
-        if repr(fault.id) in str(error):
-            raise
-        message = f"the fault {fault.id!r}: {error}"
-        raise UsageError(message) from error
+        said = str(error)
+        message = said if repr(fault.id) in said else f"the fault {fault.id!r}: {said}"
+        raise FaultError(message) from error
 
 
 def _require_start(start: Start, system: System, nodes: Sequence[str]) -> None:

@@ -234,6 +234,7 @@ _TRACED = {"source": "trace", "match": {"event": "lead"}}
             {"kind": "reboot", "params": {"s": 1}},
             "params: there is no 's' of reboot; there are none",
         ),
+        ({"kind": "kil"}, "there is no nemesis 'kil'; did you mean kill?"),
         ({"params": {"daemon": "rfat"}}, "params: there is no daemon 'rfat'; did you mean raft?"),
         ({"start": {"after": "upset"}}, "start: 'after': it goes in a circle"),
         ({"start": {"at_s": 0.2}}, "start: 'at_s': it can start after 0.2 s at the earliest"),
@@ -256,6 +257,7 @@ def test_a_fault_that_cannot_be_used_is_named_before_anything_starts(
     assert cli.run_command([*arguments, "--time-limit", "0.2"]) == exit_code.BAD_USAGE
     line = capsys.readouterr().err
     assert said in line
+    assert line.startswith(f"splitbrain: {file}: ")
     assert "fault 'upset'" in line
     assert not store.exists()
 

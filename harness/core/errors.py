@@ -27,6 +27,10 @@ class UsageError(HarnessError):
     """A command, name, file or parameter that a person gave cannot be used (exit code 254)."""
 
 
+class FaultError(UsageError):
+    """A fault of a schedule cannot be used; the message names it and its field."""
+
+
 class ContractError(UsageError):
     """A plug-in does not have the methods or attributes that its role asks for."""
 
