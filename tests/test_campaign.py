@@ -133,9 +133,10 @@ def test_a_run_without_a_disk_keeps_its_failure_to_its_result(tmp_path: Path) ->
 def test_unknown_runs_are_shown_by_reason_with_a_command_that_has_one_again(
     tmp_path: Path,
 ) -> None:
-    fault = {"id": "late", "kind": "kill", "start": {"at_s": 50}}
-    (tmp_path / "late.json").write_text(json.dumps({"version": 1, "faults": [fault]}))
-    words = [*QUIET_WORDS[:4], "--time-limit", "1", "--schedule", str(tmp_path / "late.json")]
+    never = {"when": {"source": "journal", "match": {"type": "never"}}, "within_s": 0.5}
+    fault = {"id": "never", "kind": "kill", "start": never}
+    (tmp_path / "never.json").write_text(json.dumps({"version": 1, "faults": [fault]}))
+    words = [*QUIET_WORDS[:4], "--time-limit", "1", "--schedule", str(tmp_path / "never.json")]
     done = splitbrain(*words, "--test-count", "2", "--seed", "4", "--store", str(tmp_path))
     assert done.returncode == 2, done.stderr
     lines = done.stdout.splitlines()
