@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
 import shlex
 import signal
@@ -222,21 +223,29 @@ def test_ctrl_c_ends_soon_and_keeps_what_there_is(tmp_path: Path) -> None:
     assert err == ""
 
 
-@pytest.mark.parametrize("presses", [1, 2])
-def test_ctrl_c_while_workers_begin_is_said_without_a_traceback(
-    tmp_path: Path, presses: int
-) -> None:
+def test_ctrl_c_while_workers_begin_is_said_without_a_traceback(tmp_path: Path) -> None:
     running = begun("--store", str(tmp_path))
     deadline = time.monotonic() + 60
     while not workers_of(running.pid):
         assert time.monotonic() < deadline
         time.sleep(0.001)
-    for _ in range(presses):
-        os.killpg(running.pid, signal.SIGINT)
-        time.sleep(0.3)  # as a person presses; nothing is waited for
+    os.killpg(running.pid, signal.SIGINT)
     out, err = running.communicate(timeout=60)
     assert (running.returncode, err) == (2, ""), out
     assert "of 10,000 seeds, interrupted: " in out
+
+
+def test_a_second_ctrl_c_ends_the_runs_under_way(tmp_path: Path) -> None:
+    def press(result: RunResult | None) -> None:
+        assert result is None, "the run was to take for ever"
+        os.kill(os.getpid(), signal.SIGINT)
+
+    endless = replace(QUIET, time_limit_s=100_000.0, rate_hz=1000.0)
+    ended = simulate_seeds(endless, 5, store=tmp_path, watch=press, workers=2)
+    assert ended.interrupted
+    assert (ended.results, ended.failure) == ([], None)
+    assert ended.summary is not None
+    assert multiprocessing.active_children() == []
 
 
 def workers_of(pid: int) -> list[str]:
