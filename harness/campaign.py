@@ -135,13 +135,15 @@ def simulate_seeds(
     *,
     store: Path,
     watch: Watcher,
+    say: Callable[[str], None] = lambda _: None,
     workers: int | None = None,
     stop_on_violation: bool = False,
 ) -> Campaign:
     """Simulate a plan for `count` seeds in a row, on all cores, and keep what fails.
 
     The first Ctrl-C ends it after the runs that are under way, a second one at once. What there is
-    by then is given, also where a full store or a lack of memory ends it.
+    by then is given, also where a full store or a lack of memory ends it. say: hears what a Ctrl-C
+    leads to.
 
     Raises: UsageError for a plan or a store that cannot be used.
     """
@@ -149,7 +151,7 @@ def simulate_seeds(
     campaign = Campaign(plan=plan, count=count)
     began_s = time.monotonic()
     width = max(1, min(count, workers or len(os.sched_getaffinity(0))))
-    dealt = _Dealt(campaign, store, watch, stop_on_violation=stop_on_violation)
+    dealt = _Dealt(campaign, store, watch, say, stop_on_violation=stop_on_violation)
     with presses() as pressed, _crew(width) as crew:
         try:
             dealt.deal(crew, pressed)
@@ -200,6 +202,7 @@ class _Dealt:
     campaign: Campaign
     store: Path
     watch: Watcher
+    say: Callable[[str], None]
     stop_on_violation: bool
     under_way: dict[Future[RunResult], bool] = field(default_factory=dict)
 
@@ -215,6 +218,9 @@ class _Dealt:
                 self._begin(crew, seeds)
             elif len(pressed) > 1:
                 crew.dismiss()
+            elif not self.campaign.interrupted:
+                self.campaign.interrupted = True
+                self.say("stopping: the runs under way go on to their end; Ctrl-C again ends them")
             self.watch(None)
 
     def _begin(self, crew: _Crew, seeds: Iterator[int]) -> None:

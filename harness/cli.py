@@ -734,7 +734,12 @@ def _run_seeds(
 
     try:
         campaign = simulate_seeds(
-            plan, count, store=store, watch=watch, stop_on_violation=stop_on_violation
+            plan,
+            count,
+            store=store,
+            watch=watch,
+            say=report.say,
+            stop_on_violation=stop_on_violation,
         )
     finally:
         report.close()

@@ -232,6 +232,7 @@ def test_ctrl_c_while_workers_begin_is_said_without_a_traceback(tmp_path: Path) 
     os.killpg(running.pid, signal.SIGINT)
     out, err = running.communicate(timeout=60)
     assert (running.returncode, err) == (2, ""), out
+    assert out.count("stopping: the runs under way go on to their end; Ctrl-C again") == 1
     assert "of 10,000 seeds, interrupted: " in out
 
 
@@ -241,8 +242,10 @@ def test_a_second_ctrl_c_ends_the_runs_under_way(tmp_path: Path) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     endless = replace(QUIET, time_limit_s=100_000.0, rate_hz=1000.0)
-    ended = simulate_seeds(endless, 5, store=tmp_path, watch=press, workers=2)
+    said: list[str] = []
+    ended = simulate_seeds(endless, 5, store=tmp_path, watch=press, say=said.append, workers=2)
     assert ended.interrupted
+    assert len(said) <= 1  # the second may come before anybody looks
     assert (ended.results, ended.failure) == ([], None)
     assert ended.summary is not None
     assert multiprocessing.active_children() == []

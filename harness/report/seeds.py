@@ -53,6 +53,13 @@ class SeedsReport:
         self._print(Text(self._line(now)), end="\r" if self._on_terminal else "\n")
         self._has_line = self._on_terminal
 
+    def say(self, line: str) -> None:
+        """Say something in between."""
+        self.close()
+        self._has_line = False
+        if not self._quiet:
+            self._print(Text(line))
+
     def close(self) -> None:
         """End the line that says how far it is."""
         if self._has_line:
