@@ -278,6 +278,7 @@ def _rehearse(
     with _foreign(plan.system):
         simulated.client_core(workload.vocabulary, world.topology)
         world.inhabit(simulated, plan.seed)
+    with _foreign(f"the nemeses {', '.join(nemeses)}"):
         left_out(nemeses, optional, bed_of(system, world), world)
 
 
@@ -303,7 +304,9 @@ def _checkers(
                 message = f"{plan.workload}: two checkers of the name {checker.name!r}"
                 raise ContractError(message)
             checkers[checker.name] = checker
-    kinds: dict[str, Value] = {"kinds": sorted(required), "of_package": sorted(optional)}  # type: ignore[dict-item]
+    is_drawn = plan.schedule is None and plan.resolved is None
+    any_of = sorted(optional) if is_drawn else []
+    kinds: dict[str, Value] = {"kinds": sorted(required), "of_package": any_of}  # type: ignore[dict-item]
     own = [*getattr(system, "checkers", ())]
     if isinstance(system, JudgedBy):
         own += system.judged_by(plan.workload, plan.parameters)

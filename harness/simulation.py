@@ -10,13 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from splitbrain.core.errors import UsageError
+from splitbrain.core.evidence import Evidence
 from splitbrain.core.run import Plan, RunResult
 from splitbrain.core.simulated import World
 from splitbrain.early import early_stop, require_streamed
 from splitbrain.execute import Prepared, judge_all, overall, prepare
+from splitbrain.plugin import where
 from splitbrain.report.quiet import Quiet
 from splitbrain.runtime.control import Control
-from splitbrain.runtime.lifecycle import Lifecycle
+from splitbrain.runtime.lifecycle import Lifecycle, Outcome
 from splitbrain.runtime.store import MemoryRun
 
 logging.getLogger(Lifecycle.__module__).addHandler(logging.NullHandler())
@@ -47,7 +49,10 @@ def simulate(
     if stop_on_violation:
         require_streamed(ready.checkers)
         control = early_stop(experiment, run, Quiet().message)
-    outcome = Lifecycle(experiment, run, Quiet(), control or Control()).perform()
+    try:
+        outcome = Lifecycle(experiment, run, Quiet(), control or Control()).perform()
+    except Exception as error:  # noqa: BLE001 - of a plug-in, or of ours: the seeds after it go on
+        outcome = Outcome(evidence=Evidence(), schedule=None, failure=where(error))
     verdicts = judge_all(ready.checkers, outcome.evidence)
     return RunResult(
         label=f"{experiment.system.name} {experiment.workload.name}",

@@ -7,10 +7,13 @@ import threading
 import time
 import traceback
 from pathlib import Path
+from types import FrameType
 
 from splitbrain.core.simulated import World
 
 STILL_S = 10.0
+ACTS = ("start", "run_until", "stop")
+"""What of a world lets the system act."""
 
 
 class Standstill:
@@ -31,12 +34,22 @@ class Standstill:
             self._seen_ns, self._since_s = now_ns, now_s
         if self._told or now_s - self._since_s < self._limit_s:
             return None
-        self._told = True
         frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 - as documented
-        if frame is None:
+        if frame is None or not self._is_in_world(frame):
             return None
+        self._told = True
         at = traceback.extract_stack(frame, limit=1)[0]
         return (
             f"virtual time has stood still for {self._limit_s:g} s in {at.name} "
             f"({Path(at.filename).name}, line {at.lineno}): what the simulator calls must not block"
         )
+
+    def _is_in_world(self, frame: FrameType | None) -> bool:
+        """Tell whether the thread is where time should pass: what a run left is read in peace."""
+        world = type(self._world)
+        acts = {getattr(getattr(world, name, None), "__code__", None) for name in ACTS}
+        while frame is not None:
+            if frame.f_code in acts:
+                return True
+            frame = frame.f_back
+        return False

@@ -16,6 +16,7 @@ import pytest
 
 from splitbrain.check import Question, check_path, show_path
 from splitbrain.core.errors import HarnessError, SetupError, StoreError, UsageError
+from splitbrain.core.fault import At, Fault, Schedule
 from splitbrain.core.run import Plan, RunResult
 from splitbrain.core.verdict import Status
 from splitbrain.execute import execute, plan_of, prepare
@@ -335,6 +336,17 @@ def test_names_are_checked_before_anything_starts(
     with pytest.raises(UsageError):
         prepare(change(PLAN))
     assert memory.CONTROL.steps == []
+
+
+def test_of_a_package_any_kind_is_enough_unless_the_faults_were_handed_in() -> None:
+    def package(plan: Plan) -> object:
+        (faults,) = [item for item in prepare(plan).checkers if item.name == "faults"]
+        return faults.parameters()["of_package"]  # type: ignore[attr-defined]
+
+    plan = Plan(system="raft", workload="register", nemeses=("network",), cluster="sim")
+    assert package(plan) == ["packets", "partition"]
+    cut = Fault(id="c", kind="partition", start=At(1.0), target="one", duration_s=1.0)
+    assert package(replace(plan, schedule=Schedule((cut,)))) == []
 
 
 def test_a_bug_brings_its_system_workload_and_schedule() -> None:

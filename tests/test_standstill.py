@@ -49,14 +49,20 @@ class Blocks(OnlySimulated, SimulatedNodes):
 
 
 def test_a_thread_that_blocks_while_time_stands_still_is_named_once() -> None:
-    world: Any = SimpleNamespace(now_ns=1)
     release = threading.Event()
+    inside = threading.Event()
 
-    def blocks() -> None:
-        release.wait(DEADLINE_S)
+    class World:
+        now_ns = 1
 
-    thread = threading.Thread(target=blocks, daemon=True)
+        def run_until(self) -> None:
+            inside.set()
+            release.wait(DEADLINE_S)
+
+    world: Any = World()
+    thread = threading.Thread(target=world.run_until, daemon=True)
     thread.start()
+    assert inside.wait(DEADLINE_S)
     calm = Standstill(world, thread, limit_s=DEADLINE_S)
     assert calm.look() is None
     watch = Standstill(world, thread, limit_s=0.0)
@@ -69,11 +75,17 @@ def test_a_thread_that_blocks_while_time_stands_still_is_named_once() -> None:
     thread.join(DEADLINE_S)
 
 
+def test_what_is_read_after_the_world_has_stopped_may_take_its_time() -> None:
+    world: Any = SimpleNamespace(now_ns=1)
+    assert Standstill(world, threading.current_thread(), limit_s=0.0).look() is None
+
+
 def test_only_the_time_since_it_last_passed_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now_s)
     world: Any = SimpleNamespace(now_ns=1)
     watch = Standstill(world, threading.current_thread(), limit_s=10.0)
+    monkeypatch.setattr(Standstill, "_is_in_world", lambda *_: True)
     told = []
     for moment_s, moment_ns in ((0, 1), (9, 2), (18, 2), (18.5, 3), (28, 3), (29, 3)):
         now_s, world.now_ns = moment_s, moment_ns

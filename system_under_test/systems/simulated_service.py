@@ -240,6 +240,8 @@ class ServiceLife:
                     request = self._service.decode_request(decode(event.payload))
                 except RequestError as error:
                     refused.append((event.token, self._body(refusal(error))))
+                except ENDS as error:
+                    raise _death(error) from error
                 else:
                     batch.append(Requested(event.token, request))
         step = self._hand(batch)
@@ -257,6 +259,12 @@ class ServiceLife:
 
     def encode_traces(self, moment: Moment, traces: Sequence[object]) -> bytes:
         """Give the lines of the trace, numbered and dated as on a host."""
+        try:
+            return self._lines(moment, traces)
+        except ENDS as error:
+            raise _death(error) from error
+
+    def _lines(self, moment: Moment, traces: Sequence[object]) -> bytes:
         lines = []
         for item in traces:
             trace = cast("Trace", item)
@@ -278,9 +286,11 @@ class ServiceLife:
         """Answer an operator, with values of his own."""
         try:
             answer = self._service.admin(question)
+            value: Mapping[str, Value] = decode(self._body({"ok": True, **answer}))
         except RequestError:
             return None
-        value: Mapping[str, Value] = decode(self._body({"ok": True, **answer}))
+        except ENDS as error:
+            raise _death(error) from error
         return value
 
     def _hand(self, batch: Sequence[effects.Event]) -> Step:
@@ -363,5 +373,7 @@ def _death(error: BaseException) -> NodeDied:
     """Turn what ends a daemon into the death of a node, with what its log would say."""
     if isinstance(error, NodeError):
         return NodeDied(str(error))
+    if isinstance(error, SystemExit):
+        return NodeDied(f"exit: {error.code}")
     # A core that failed half-way may hold anything: it must not say another word.
     return NodeDied("".join(traceback.format_exception(error)))

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from splitbrain.campaign import ANOTHER_RUN, simulate_seeds
 from splitbrain.core.cluster import Topology
-from splitbrain.core.run import Plan
+from splitbrain.core.run import Plan, RunResult
 from splitbrain.core.simulated import Asked, Booted, Moment, NodeDied, OnlySimulated, Step
+from splitbrain.core.verdict import Status
 from splitbrain.simulation import simulate
 from splitbrain.system_under_test.node.durable import read_image
 from splitbrain.system_under_test.node.effects import Effect, Event, Persist, Reply, Requested, Send
@@ -150,8 +152,10 @@ def test_reference_nodes_change_no_record_that_they_were_given(system: str, work
 
 
 BROKEN = """
+import random
+
 from splitbrain.core.simulated import OnlySimulated
-from splitbrain.system_under_test.node.effects import Reply, Requested, Send
+from splitbrain.system_under_test.node.effects import Reply, Requested, Send, Trace
 from splitbrain.system_under_test.systems.conversation import LeaderClient
 from splitbrain.system_under_test.systems.simulated_service import SimulatedNodes
 
@@ -184,12 +188,23 @@ class Node:
             raise SystemExit(0)
         if self.flaw == "nobody":
             return [Send("n99", {})]
-        return {"none": None, "text": ["hello"], "twice": [reply], "fine": []}[self.flaw]
+        if self.flaw == "deep":
+            return self.blunder(reply)
+        if self.flaw == "random":
+            self.told, told = True, hasattr(self, "told")
+            return self.nothing if told else [Trace("odd", {"number": random.random()})]
+        if self.flaw == "trace":
+            return [Trace("odd", {"members": {1, 2}})]
+        said = {"none": None, "text": ["hello"], "twice": [reply]}
+        return said.get(self.flaw, [])
 
     def encode_message(self, message):
         return message
 
-    decode_message = decode_request = encode_message
+    decode_message = encode_message
+
+    def decode_request(self, value):
+        return value["nothing"] if self.flaw == "decode" and self.node == "n1" else value
 
     def admin(self, name):
         return {}
@@ -212,12 +227,28 @@ class Blunderers(OnlySimulated, SimulatedNodes):
 """
 
 
+def blundering(flaw: str, folder: Path) -> Plan:
+    (folder / "blunder.py").write_text(BROKEN)
+    return Plan(
+        system=f"{folder}/blunder.py:Blunderers",
+        workload="register",
+        cluster="sim",
+        node_count=2,
+        seed=1,
+        time_limit_s=3.0,
+        rate_hz=20.0,
+        options={"flaw": flaw},
+    )
+
+
 @pytest.mark.parametrize(
     ("flaw", "told"),
     [
         ("fine", None),
         ("raise", "ValueError: bad batch"),
-        ("exit", "SystemExit: 0"),
+        ("exit", None),
+        ("trace", "TypeError: Object of type set is not JSON serializable"),
+        ("decode", "KeyError: 'nothing'"),
         ("nobody", "a message to 'n99'; there are n1"),
         ("none", "TypeError: 'NoneType' object is not iterable"),
         ("text", "the simulator knows no effect 'hello'"),
@@ -227,20 +258,28 @@ class Blunderers(OnlySimulated, SimulatedNodes):
 def test_a_node_that_ends_by_a_mistake_of_its_own_is_invalid_and_told(
     flaw: str, told: str | None, tmp_path: Path
 ) -> None:
-    (tmp_path / "blunder.py").write_text(BROKEN)
-    result = simulate(
-        Plan(
-            system=f"{tmp_path}/blunder.py:Blunderers",
-            workload="register",
-            cluster="sim",
-            node_count=2,
-            seed=1,
-            time_limit_s=3.0,
-            rate_hz=20.0,
-            options={"flaw": flaw},
-        )
-    )
+    result = simulate(blundering(flaw, tmp_path))
     assert result.failure is None
     anomalies = [*result.verdicts["logs"].anomalies]
     assert len(anomalies) == bool(told)
     assert not told or told in str(anomalies[0].evidence[0]["text"])
+
+
+def test_how_deep_the_stack_was_is_no_part_of_a_run(tmp_path: Path) -> None:
+    plan = blundering("deep", tmp_path)
+
+    def deeper(depth: int) -> RunResult:
+        return deeper(depth - 1) if depth else simulate(plan)
+
+    shallow, deep = simulate(plan), deeper(40)
+    assert shallow.verdicts["logs"].status is Status.INVALID
+    assert shallow.evidence.logs != deep.evidence.logs
+    assert shallow.trace_hash == deep.trace_hash
+
+
+def test_a_failing_seed_that_does_not_replay_is_told_and_ends_no_campaign(tmp_path: Path) -> None:
+    plan = blundering("random", tmp_path)
+    campaign = simulate_seeds(plan, 3, store=tmp_path, watch=lambda _: None, workers=1)
+    assert (campaign.failure, len(campaign.results)) == (None, 3)
+    assert sorted(campaign.doubts[ANOTHER_RUN]) == [1, 2, 3]
+    assert len(campaign.paths) == 3

@@ -16,7 +16,7 @@ from splitbrain.core.simulated import Delivered, Event, NodeDied
 from splitbrain.core.value import Value
 
 SOON_NS = 10 * MS
-"""How far ahead `next_for` looks: a node that crashes does not run again by then."""
+"""How far ahead `take_next` looks."""
 
 RETRANSMIT_NS = 200 * MS
 """How much later what was lost on the way comes over a link that keeps the order."""
@@ -104,14 +104,18 @@ class SimNetwork:
             later_ns = Keyed(bits).integer(swarm.jitter_ns + delay_ns, 3)
             time.after(delay_ns + later_ns, self._arrive, link, sender, receiver, payload, None)
 
-    def next_for(self, receiver: str) -> list[Event]:
-        """Give the message that will reach a node next, alone; none where that is not soon."""
-        for at_ns, _, act, given in self.time.pending():
+    def take_next(self, receiver: str) -> list[Event]:
+        """Let the message that will reach a node next reach it now; none where that is not soon."""
+        for entry in self.time.pending():
+            at_ns, _, act, given = entry
             if at_ns > self.time.now_ns + SOON_NS:
                 break
             if act == self._arrive:
-                link, sender, to, payload, _ = cast("_Arrival", given)
+                link, sender, to, payload, record = cast("_Arrival", given)
                 if to == receiver and not link.cut:
+                    self.time.withdraw(entry)
+                    if record is not None and self.recorder is not None:
+                        self.recorder.arrived(record)
                     return [Delivered(sender, payload)]
         return []
 

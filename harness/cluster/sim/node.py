@@ -8,7 +8,7 @@ or waits for its disk, is the next batch.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from splitbrain.cluster.sim.clocks import NodeClock
@@ -16,6 +16,7 @@ from splitbrain.cluster.sim.disk import SimDisk
 from splitbrain.cluster.sim.virtual_time import VirtualTime
 from splitbrain.core.randomness import Keyed
 from splitbrain.core.simulated import Booted, Event, Life, Moment, NodeDied, Step
+from splitbrain.core.value import Value
 
 TRACE_LIMIT_BYTES = 256 * 1024 * 1024
 AT_AN_END = 10
@@ -159,7 +160,19 @@ class SimNode:
 
     def _tell_why(self, error: NodeDied) -> None:
         self._note("the node ends by itself:")
-        self.log.append(str(error))  # a traceback stands in lines of its own, as on a host
+        self.log.append(
+            str(error) or "it says nothing"
+        )  # a traceback stands in lines of its own, as on a host
+
+    def tell(self, question: str) -> Mapping[str, Value] | None:
+        """Answer an operator; None when it does not live, or has no answer."""
+        if self.life is None or self.paused:
+            return None
+        try:
+            return self.life.answer(question)
+        except NodeDied as error:
+            self._die(error)
+            return None
 
     # -- what comes in
 
@@ -255,17 +268,14 @@ class SimNode:
         """Write the traces and let out what may leave by now."""
         life = self.life
         assert life is not None
-        if step.traces:
-            if len(self.trace) > TRACE_LIMIT_BYTES:
-                self._die(NodeDied("the trace cannot be written: it is too long"))
-                return
-            self.trace += life.encode_traces(self.clock.moment(), step.traces)
-        if step.sends or step.replies:
-            try:
+        try:
+            if step.traces:
+                self._trace(life.encode_traces(self.clock.moment(), step.traces))
+            if step.sends or step.replies:
                 self._let_out(step.sends, step.replies)
-            except NodeDied as error:
-                self._die(error)
-                return
+        except NodeDied as error:
+            self._die(error)
+            return
         is_earlier = False
         if step.sets_timer:
             before_ns, self._timer_ns = self._timer_ns, step.timer_ns
@@ -274,6 +284,12 @@ class SimNode:
             self._arm()
         if step.marks:
             self._perform(life.persisted, step.marks)
+
+    def _trace(self, lines: bytes) -> None:
+        if len(self.trace) > TRACE_LIMIT_BYTES:
+            message = "the trace cannot be written: it is too long"
+            raise NodeDied(message)
+        self.trace += lines
 
     def _let_out(
         self, sends: Sequence[tuple[str, bytes]], replies: Sequence[tuple[int, bytes]]

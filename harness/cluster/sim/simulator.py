@@ -26,6 +26,7 @@ from splitbrain.core.system import DaemonSpec
 from splitbrain.core.value import Value
 
 START_LIMIT_NS = 30_000_000_000
+TRACEBACK = "Traceback (most recent call last):"
 
 
 class Simulator:
@@ -122,10 +123,14 @@ class Simulator:
         return None if self._recorder is None else self._recorder.all()
 
     def fingerprint(self, journal: bytes) -> str:
-        """Give a hash over a journal and over all that the nodes traced and logged."""
+        """Give a hash over a journal and over all that the nodes traced and logged.
+
+        Of a traceback only when it came: addresses, hashes and the depth of the stack stand in it.
+        """
         digest = hashlib.blake2b(journal, digest_size=16)
         for name, node in self._nodes.items():
-            for part in (name.encode(), bytes(node.trace), "\n".join(node.log).encode()):
+            log = "\n".join(text for text in node.log if not text.startswith(TRACEBACK))
+            for part in (name.encode(), bytes(node.trace), log.encode()):
                 digest.update(len(part).to_bytes(8, "big") + part)
         return digest.hexdigest()
 
@@ -199,14 +204,14 @@ class Simulator:
             boot=boot,
             send=network.send,
             answer=calls.answered,
-            coming=network.next_for,
+            coming=network.take_next,
             on_end=calls.ended,
         )
 
     def _ask_all(self, question: str) -> Mapping[str, Mapping[str, Value]]:
         found = {}
         for name, node in self._nodes.items():
-            answer = node.life.answer(question) if node.life is not None and node.runs else None
+            answer = node.tell(question)
             if answer is not None:
                 found[name] = answer
         return found

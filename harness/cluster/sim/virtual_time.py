@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from splitbrain.core.errors import HarnessError
 
@@ -34,6 +34,11 @@ class VirtualTime:
     def pending(self) -> Iterator[Entry]:
         """Give what is to happen, in order."""
         return iter(sorted(self._heap))
+
+    def withdraw(self, entry: Entry) -> None:
+        """Let something that `pending` gave not happen."""
+        self._heap.remove(entry)
+        heapify(self._heap)
 
     def run_until(self, holds: Callable[[], bool], deadline_ns: int) -> bool:
         """Let time pass until something holds, or until a time; tell whether it holds.

@@ -413,3 +413,19 @@ def test_a_crash_of_an_idle_node_may_strike_in_the_middle_of_its_next_step() -> 
     assert {b"", b"abcdefgh"} <= found
     assert len(found) > 2
     assert all(b"abcdefgh".startswith(data) for data in found)
+
+
+def test_what_a_crash_took_early_arrived_then_and_never_again() -> None:
+    sim = Simulator(node_count=3, swarm=False, messages=True)
+    sim.start(sim.inhabit(Tellers(ordered=True), seed=1))
+    node, began_ns = sim._nodes["n2"], sim.now_ns
+    node.send("n1", "n2", b"word")
+    for seed in range(100):  # until one crash strikes while the node takes the word
+        node.rng = Keyed.of(seed)
+        node.crash()
+        (message,) = sim.messages() or ()
+        if message.fate == "delivered":
+            break
+        node.life = Teller(b"")
+    assert message.arrived_ns == began_ns
+    assert not [act for _, _, act, _ in sim._time.pending() if act.__name__ == "_arrive"]
