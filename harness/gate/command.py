@@ -32,6 +32,7 @@ from splitbrain.gate.summary import (
     PAIR_HEADINGS,
     as_markdown,
     bug_rows,
+    done_columns,
     judge,
     pair_rows,
 )
@@ -135,8 +136,9 @@ def _show(
         (headings, rows),
         (PAIR_HEADINGS, pair_rows(tasks, memory)),
     ]
-    for names, lines in tables:
-        if lines:
+    for headed, found in tables:
+        if found:
+            names, lines = done_columns(headed, found)
             shown = Text(as_markdown(names, lines)) if markdown else _table(names, lines)
             console.print(shown)
 

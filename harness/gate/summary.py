@@ -98,6 +98,14 @@ def _median_time(task: Task, found: Sequence[Found]) -> str:
     return f"{median(times_s):.1f} s" if times_s else f"over {spent_s:.0f} s"
 
 
+def done_columns(
+    headings: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Leave out the columns of what was not done at all: a terminal has no room for them."""
+    kept = [at for at in range(len(headings)) if any(row[at] not in ("", NOT_DONE) for row in rows)]
+    return [headings[at] for at in kept], [[row[at] for at in kept] for row in rows]
+
+
 def pair_rows(tasks: Sequence[Task], memory: Memory) -> Sequence[Sequence[str]]:
     """Give a row for each pair of which there are runs: its name, how many were clean, seconds."""
     rows = []

@@ -22,7 +22,7 @@ from splitbrain.gate.progress import (
     seconds_left,
 )  # fmt: skip
 from splitbrain.gate.sources import sources_hash
-from splitbrain.gate.summary import bug_rows, judge, pair_rows
+from splitbrain.gate.summary import bug_rows, done_columns, judge, pair_rows
 from splitbrain.gate.task import Aim, Task
 from splitbrain.gate.trial import Found, carry_out_at_length, digest_of, found_in
 
@@ -278,3 +278,10 @@ def test_what_was_not_begun_has_no_row(memory: Memory) -> None:
     tasks = [directed(2), pair(2)]
     assert bug_rows([BUG], tasks, memory) == []
     assert pair_rows(tasks, memory) == []
+
+
+def test_columns_of_what_was_not_done_are_left_out() -> None:
+    rows = [("a", "1/1", "not done", "not done"), ("b", "not done", "not done", "found")]
+    names, lines = done_columns(("bug", "directed", "drawn", "embedded"), rows)
+    assert names == ["bug", "directed", "embedded"]
+    assert lines == [["a", "1/1", "not done"], ["b", "not done", "found"]]
