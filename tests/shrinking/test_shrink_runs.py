@@ -115,7 +115,7 @@ def test_a_valid_run_cannot_be_shrunk(tmp_path, capsys):
 def test_what_does_not_fail_again_is_said(tmp_path, capsys):
     _, result = failing("stale-read", tmp_path)
     plan = json.loads((result.path / "plan.json").read_text())
-    plan["options"] = {}
+    plan |= {"options": {}, "bug": None}
     (result.path / "plan.json").write_text(json.dumps(plan))
     assert run_command(["shrink", str(result.path), "--store", str(tmp_path)]) == 254
     assert "does not fail again with stale-read" in capsys.readouterr().err
