@@ -254,7 +254,6 @@ class VirtualInterpreter(Seats):
             self._world.ask(f"p{seat.process}", ask, seat.deadline_ns, hear)
         except StopIteration as ended:
             self._done(seat, ended.value)
-            return
         except Exception as error:  # noqa: BLE001 - an escaped exception is INFO
             self._done(seat, Info(raised(error)))
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .canonical import Json, compact_text, parse
+from .canonical import Json, compact_bytes, parse
 from .errors import NodeError
 
 _MAGIC = b"\xf5SB1"  # its first byte never stands in ASCII text, so no body holds a frame
@@ -51,10 +51,6 @@ class Image:
     records: tuple[Json, ...]
     frames: int
     end: int
-
-
-def _compact(value: Json) -> bytes:
-    return compact_text(value).encode("ascii")
 
 
 NOTHING = Image(records=(), frames=0, end=0)
@@ -91,7 +87,9 @@ def read_image(
     return Image(records=tuple(records), frames=frames, end=place)
 
 
-def encode_log_frame(number: int, records: Sequence[Json], compact: Compact = _compact) -> bytes:
+def encode_log_frame(
+    number: int, records: Sequence[Json], compact: Compact = compact_bytes
+) -> bytes:
     """Give the bytes of one frame of a log. compact: what writes JSON, in ASCII."""
     body = compact({"n": number, "records": records})
     return _HEADER.pack(_MAGIC, len(body), zlib.crc32(body)) + body

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 
-from .canonical import Json, compact_text, parse
+from .canonical import Json, compact_bytes, parse
 
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 """The longest frame that is sent or taken."""
@@ -22,7 +22,7 @@ def encode_frame(value: Mapping[str, Json]) -> bytes:
 
     Raises: WireError when it is longer than the limit.
     """
-    body = compact_text(value).encode()
+    body = compact_bytes(value)
     if len(body) > MAX_FRAME_BYTES:
         message = f"a frame of {len(body)} bytes is longer than {MAX_FRAME_BYTES}"
         raise WireError(message)

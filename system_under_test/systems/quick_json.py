@@ -11,7 +11,7 @@ from typing import cast
 import msgspec
 
 from splitbrain.system_under_test.node import trace
-from splitbrain.system_under_test.node.canonical import Json, compact_text
+from splitbrain.system_under_test.node.canonical import Json, compact_bytes
 
 encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder()
@@ -48,4 +48,4 @@ def compact(value: Json) -> bytes:
     What is no JSON is not refused: NaN becomes null, and a set an array in the order of its hashes.
     """
     text = encode(value)
-    return text if text.isascii() else compact_text(value).encode("ascii")
+    return text if text.isascii() else compact_bytes(value)

@@ -29,7 +29,7 @@ from splitbrain.core.simulated import (
 )
 from splitbrain.core.value import Value
 from splitbrain.system_under_test.node import effects
-from splitbrain.system_under_test.node.canonical import Json, compact_text
+from splitbrain.system_under_test.node.canonical import Json, compact_bytes
 from splitbrain.system_under_test.node.durable import (
     NOTHING,
     Image,
@@ -68,10 +68,6 @@ LOG_PATH = Path("/var/lib/splitbrain/node.log")
 """Where messages say that the log lies."""
 
 
-def _strict(value: Json) -> bytes:
-    return compact_text(value).encode("ascii")
-
-
 @dataclass(frozen=True, slots=True)
 class _Codec:
     """How JSON is written. encode: over the wire. compact: into the log."""
@@ -80,7 +76,7 @@ class _Codec:
     compact: Encode
 
 
-_STRICT = _Codec(_strict, _strict)
+_STRICT = _Codec(compact_bytes, compact_bytes)
 """As a node on a host writes it: what is no JSON is an error."""
 
 _QUICK = _Codec(quick_json.encode, quick_json.compact)
@@ -150,8 +146,10 @@ class SimulatedNodes(ABC):
 
     def _read(self, node: str, disk: bytes, identity: Mapping[str, Json]) -> Image:
         """Read a node's log; what an earlier life of it read is not read again."""
+        if not self.is_well_behaved:
+            return read_image(LOG_PATH, disk, identity, parse=quick_json.parse)
         before, known = self._images.get(node, (b"", NOTHING))
-        if not (self.is_well_behaved and disk.startswith(before)):
+        if not disk.startswith(before):
             known = NOTHING
         image = read_image(LOG_PATH, disk, identity, known=known, parse=quick_json.parse)
         self._images[node] = disk[: image.end], image
