@@ -13,7 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from splitbrain.core.cluster import Bed, Members
-from splitbrain.core.errors import HarnessError, NotHealedYetError, UsageError
+from splitbrain.core.errors import (
+    HarnessError,
+    NotHealedYetError,
+    NotInjectedYetError,
+    UsageError,
+)
 from splitbrain.core.fault import At, Fault, Injection, Resolved, Shape, View
 from splitbrain.core.randomness import Keyed
 from splitbrain.core.value import Value
@@ -23,6 +28,7 @@ from splitbrain.nemeses.timing import alternating, slots
 WISHES = ("remove", "add", "transfer")
 STEP_S = 0.1
 PATIENCE_S = 15.0
+"""How long changes that follow in virtual time are asked for."""
 TURN_S = 1.0
 """How long healing goes on before other faults have their turn, which may be what it waits for."""
 
@@ -35,6 +41,7 @@ class Membership(NodeFault):
 
     def __init__(self) -> None:
         self._out: dict[str, frozenset[str]] = {}
+        self._before: dict[str, tuple[str, ...]] = {}
 
     def unavailable(self, bed: Bed) -> str | None:
         """Say why members cannot be changed here."""
@@ -74,27 +81,27 @@ class Membership(NodeFault):
         return resolved
 
     def inject(self, bed: Bed, resolved: Resolved) -> Injection:
-        """Ask the system, and wait until it is done; the proof: the members before and after.
+        """Ask the system until it is done; the proof: the members before and after.
 
-        In virtual time nothing waits: the proof is then that the system took up the first change.
-        Raises: HarnessError when it does not, or when a removal would leave no majority.
+        In virtual time the proof is that the system took up the first change; the rest follows.
+        Raises: NotInjectedYetError while that is not so, HarnessError when a removal would leave no
+        majority.
         """
         nodes, layer = pinned(bed, resolved), resolved.fault.id
         detail = resolved.detail
         wish = str(detail["wish"]) if isinstance(detail, dict) else "remove"
         members = _members_of(bed)
-        before = members.current()
         if wish == "remove":
             gone = frozenset(nodes).union(*self._out.values())
             if 2 * len(gone) >= len(bed.nodes):
                 message = f"without {', '.join(sorted(gone))} there would be no majority of all"
                 raise HarnessError(message)
             self._out[layer] = frozenset(nodes)
+        before = self._before[layer] = self._before.get(layer) or members.current()
         work = _Work(bed, wish, nodes)
-        if not work.begin():
-            self._out.pop(layer, None)
+        if not work.advance():
             message = f"the system did not take it up: {work.reason}"
-            raise HarnessError(message)
+            raise NotInjectedYetError(message)
         proof: dict[str, Value] = {"wish": wish}
         proof |= {"before": list(before), "after": list(members.current())}
         return Injection(resolved=resolved, proof=proof)
@@ -102,10 +109,11 @@ class Membership(NodeFault):
     def heal(self, bed: Bed, injection: Injection) -> None:
         """Add again whom nothing else keeps out."""
         self._out.pop(injection.layer, None)
+        self._before.pop(injection.layer, None)
         out = frozenset().union(*self._out.values())
         back = tuple(node for node in bed.nodes if node not in out)
-        work = _Work(bed, "add", back, patience_s=TURN_S)
-        if not work.begin() and bed.later is None:
+        work = _Work(bed, "add", back)
+        if not work.go_on():
             message = f"the members are not all back: {work.reason}"
             raise NotHealedYetError(message)
 
@@ -124,20 +132,28 @@ class _Work:
     bed: Bed
     wish: str
     nodes: tuple[str, ...]
-    patience_s: float = PATIENCE_S
     reason: str = "nobody answers"
     steps: int = 0
 
-    def begin(self) -> bool:
-        """Go on until it is done, and tell whether it is; in virtual time, whether it began."""
+    def advance(self) -> bool:
+        """Take one step, and tell whether all is done; in virtual time, whether it is under way."""
+        if self._is_done():
+            return True
+        taken = self._step()
+        if self.bed.later is None:
+            return self._is_done()
+        if taken:
+            self.bed.later(STEP_S, self._again)
+        return taken
+
+    def go_on(self) -> bool:
+        """Go on for a while, and tell whether all is done; in virtual time it goes on by itself."""
         if self.bed.later is not None:
-            taken = self._step()
-            if not self._is_done():
-                self.bed.later(STEP_S, self._again)
-            return taken or self._is_done()
+            self._again()
+            return True
         pause = threading.Event()
         while not self._is_done():
-            if self.steps * STEP_S > self.patience_s:
+            if self.steps * STEP_S > TURN_S:
                 return False
             self._step()
             pause.wait(STEP_S)  # how often the system is asked, not what is waited for

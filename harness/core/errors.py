@@ -47,6 +47,10 @@ class NobodyToHitError(HarnessError):
     """A fault's target names nobody at this moment, such as the leader during an election."""
 
 
+class NotInjectedYetError(HarnessError):
+    """A fault does not take hold while others last, as nobody is removed while nobody leads."""
+
+
 class NotHealedYetError(HarnessError):
     """A fault cannot be undone while others last, as a member does not join while it is cut off."""
 

@@ -360,7 +360,9 @@ class Nemesis(Protocol):
     def inject(self, bed: Bed, resolved: Resolved) -> Injection:
         """Make it so; return once it took hold, with the proof.
 
-        Raises: HarnessError when it could not; whatever was begun is undone by `heal`.
+        Raises: NotInjectedYetError soon when it has to wait for something: it is called again
+        later, with the same nodes. HarnessError when it could not; whatever was begun is undone by
+        `heal`.
         """
 
     def heal(self, bed: Bed, injection: Injection) -> None:

@@ -1,9 +1,10 @@
 """What a scheduler decides: which fault begins or ends now, and when to look again.
 
 Each fault goes through planned, injecting, active, healing, healed; or it is missed. One whose
-target names nobody stays planned, and asks again, until `PATIENCE_S` have passed. Every step is
-in the journal before or as it happens, so that a dead controller leaves a true account. Nothing
-here waits: a thread drives it in real time, the simulator in virtual time.
+target names nobody stays planned, and asks again, until `PATIENCE_S` have passed; one that does not
+take hold yet stays injecting, for `INJECT_PATIENCE_S`. Every step is in the journal before or as it
+happens, so that a dead controller leaves a true account. Nothing here waits: a thread drives it in
+real time, the simulator in virtual time.
 """
 
 from __future__ import annotations
@@ -15,7 +16,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from splitbrain.core.cluster import Bed
-from splitbrain.core.errors import HarnessError, NobodyToHitError, NotHealedYetError, StoreError
+from splitbrain.core.errors import (
+    HarnessError,
+    NobodyToHitError,
+    NotHealedYetError,
+    NotInjectedYetError,
+    StoreError,
+)
 from splitbrain.core.fault import (
     After,
     At,
@@ -40,6 +47,8 @@ LAST_ATTEMPTS = 60
 """How often healing that other faults were in the way of is tried once all of them are healed."""
 PATIENCE_S = 10.0
 """How long a fault waits for somebody to hit: several elections, and on a slow machine one."""
+INJECT_PATIENCE_S = 15.0
+"""How long a fault that does not take hold is tried again: a newcomer has a whole log to get."""
 ASK_AGAIN_S = 0.1
 
 
@@ -50,8 +59,8 @@ _UNHEALED = ("injecting", "active", "healing")
 class _Life:
     """Where a fault stands.
 
-    due_s: when it is injected, once that is known. patient_until_s, nobody: until when it asks for
-    somebody to hit, and why there was nobody.
+    due_s: when it is injected, or tried again, once that is known. patient_until_s: until when it
+    is. waits_for: why it was not, the last time.
     """
 
     fault: Fault
@@ -59,7 +68,7 @@ class _Life:
     due_s: float | None = None
     deadline_s: float | None = None
     patient_until_s: float | None = None
-    nobody: str | None = None
+    waits_for: str | None = None
     heal_at_s: float | None = None
     active_s: float | None = None
     healed_s: float | None = None
@@ -120,9 +129,11 @@ class Agenda:
     def finish(self) -> None:
         """Say what never came; to be called once nothing is under way any more."""
         for life in self._lives:
-            if life.state == "planned":
-                nobody = life.nobody and f"{life.nobody}, and the run ended meanwhile"
-                self._miss(life, nobody or "the run ended before it was due")
+            why = life.waits_for and f"{life.waits_for}, and the run ended meanwhile"
+            if life.state == "injecting":
+                self._give_up(life, why or "the run ended meanwhile")
+            elif life.state == "planned":
+                self._miss(life, why or "the run ended before it was due")
 
     def heal_all(self) -> list[str]:
         """Heal every fault that is not healed; return a line for each that could not be."""
@@ -149,7 +160,7 @@ class Agenda:
 
     def _pause_s(self) -> float:
         now = self._now_s()
-        times = [life.due_s for life in self._lives if life.state == "planned"]
+        times = [life.due_s for life in self._lives if life.state in ("planned", "injecting")]
         times += [life.heal_at_s for life in self._lives if life.state in ("active", "healing")]
         ahead = [moment - now for moment in times if moment is not None]
         return max(0.0, min([self.poll_s if self._watches() else self.rest_s, *ahead]))
@@ -162,11 +173,10 @@ class Agenda:
         is_on = life.state in ("active", "healing")
         if is_on and life.heal_at_s is not None and now >= life.heal_at_s:
             self._heal(life)
-        if life.state != "planned":
-            return
-        if life.due_s is None:
+        if life.state == "planned" and life.due_s is None:
             life.due_s = self._due(life, now)
-        if life.state == "planned" and life.due_s is not None and now >= life.due_s:
+        is_ahead = life.state in ("planned", "injecting")
+        if is_ahead and life.due_s is not None and now >= life.due_s:
             self._inject(life)
 
     def _due(self, life: _Life, now: float) -> float | None:
@@ -196,15 +206,15 @@ class Agenda:
 
     def _inject(self, life: _Life) -> None:
         try:
-            resolved = self._resolve(life)
-            if resolved is None:
+            if life.injection is None and not self._begin(life):
                 return
+            assert life.injection is not None
             nemesis = self.nemeses[life.fault.kind]
-            life.nodes = resolved.nodes
-            life.state = "injecting"
-            life.injection = Injection(resolved=resolved)
-            self._write(life, "injecting", resolved=resolved.to_value())
-            life.injection = nemesis.inject(self.bed, resolved)
+            life.injection = nemesis.inject(self.bed, life.injection.resolved)
+        except NotInjectedYetError as later:  # what is in its way may wait for this very thread
+            enough = self._wait(life, str(later), INJECT_PATIENCE_S)
+            if enough is not None:
+                self._give_up(life, enough)
         except HarnessError as error:
             self._give_up(life, str(error))
         except Exception as error:  # noqa: BLE001 - a nemesis is foreign code; the run must go on
@@ -216,6 +226,29 @@ class Agenda:
             if life.fault.duration_s is not None:
                 life.heal_at_s = life.active_s + life.fault.duration_s
             self._write(life, "active", proof=life.injection.proof)
+
+    def _begin(self, life: _Life) -> bool:
+        """Decide what the fault hits, and write it down; tell whether that could be done."""
+        resolved = self._resolve(life)
+        if resolved is None:
+            return False
+        life.patient_until_s = None
+        life.nodes = resolved.nodes
+        life.state = "injecting"
+        life.injection = Injection(resolved=resolved)
+        self._write(life, "injecting", resolved=resolved.to_value())
+        return True
+
+    def _wait(self, life: _Life, why: str, patience_s: float) -> str | None:
+        """Have a fault tried again, or say that it was for long enough."""
+        life.waits_for = why
+        now = self._now_s()
+        if life.patient_until_s is None:
+            life.patient_until_s = now + patience_s
+        if now > life.patient_until_s:
+            return f"{why}, for {patience_s:g} s now"
+        life.due_s = now + ASK_AGAIN_S
+        return None
 
     def _resolve(self, life: _Life) -> Resolved | None:
         """Give what the fault hits, or None when it has to ask again."""
@@ -230,14 +263,9 @@ class Agenda:
         except NobodyToHitError as error:
             if self.bed.primaries is None:
                 raise  # nobody will ever be able to tell
-            life.nobody = str(error)
-        now = self._now_s()
-        if life.patient_until_s is None:
-            life.patient_until_s = now + PATIENCE_S
-        if now > life.patient_until_s:
-            message = f"{life.nobody}, for {PATIENCE_S:g} s now"
-            raise HarnessError(message)
-        life.due_s = now + ASK_AGAIN_S
+            enough = self._wait(life, str(error), PATIENCE_S)
+            if enough is not None:
+                raise HarnessError(enough) from error
         return None
 
     def _give_up(self, life: _Life, reason: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from splitbrain.core.cluster import Bed
-from splitbrain.core.errors import HarnessError, UsageError
+from splitbrain.core.errors import HarnessError, NotInjectedYetError, UsageError
 from splitbrain.core.fault import At, Fault, Shape, View
 from splitbrain.core.randomness import Keyed
 from splitbrain.nemeses.membership import Membership
@@ -46,9 +46,19 @@ def resolved(nemesis, target, **params):
     return nemesis.resolve(fault, View(nodes=NODES, primaries=("n1",), rng=Keyed.of(1)))
 
 
+def injected(nemesis, where, fault):
+    """Inject as the scheduler does: again while it does not take hold."""
+    for _ in range(20):
+        try:
+            return nemesis.inject(where, fault)
+        except NotInjectedYetError:
+            continue
+    pytest.fail("it never took hold")
+
+
 def test_nodes_are_removed_one_after_the_other_and_come_back():
     nemesis, members = Membership(), Slow()
-    injection = nemesis.inject(bed(members), resolved(nemesis, ["n4", "n5"]))
+    injection = injected(nemesis, bed(members), resolved(nemesis, ["n4", "n5"]))
     assert members.known == {"n1", "n2", "n3"}
     assert injection.proof == {
         "wish": "remove",
@@ -63,8 +73,8 @@ def test_nodes_are_removed_one_after_the_other_and_come_back():
 
 def test_a_majority_of_all_stays_and_overlapping_faults_do_not_undo_each_other():
     nemesis, members = Membership(), Slow()
-    first = nemesis.inject(bed(members), resolved(nemesis, ["n4"]))
-    second = nemesis.inject(bed(members), resolved(nemesis, ["n5"]))
+    first = injected(nemesis, bed(members), resolved(nemesis, ["n4"]))
+    second = injected(nemesis, bed(members), resolved(nemesis, ["n5"]))
     with pytest.raises(HarnessError, match="there would be no majority of all"):
         nemesis.inject(bed(members), resolved(nemesis, ["n3"]))
     nemesis.heal(bed(members), first)
@@ -87,9 +97,28 @@ def test_in_virtual_time_the_rest_follows_later():
     assert members.known == set(NODES)
 
 
+@pytest.mark.parametrize("is_virtual", [False, True])
+def test_while_nobody_leads_others_have_their_turn_and_it_is_asked_for_again(is_virtual):
+    nemesis, members, due = Membership(), Slow(), []
+    where = bed(members, later=(lambda s, act: due.append(act)) if is_virtual else None)
+    asked, lead = members.change, {"n1": False}
+    members.change = lambda wish, node: asked(wish, node) if lead["n1"] else "not-leader"
+    current = members.current
+    members.current = lambda: current() if lead["n1"] else ()
+    fault = resolved(nemesis, ["n5"])
+    for _ in range(3):
+        with pytest.raises(NotInjectedYetError, match="did not take it up: not-leader"):
+            nemesis.inject(where, fault)
+    assert not due
+    lead["n1"] = True
+    proof = injected(nemesis, where, fault).proof
+    assert proof["before"] == list(NODES)
+    assert members.log == ["remove n5"]
+
+
 def test_a_node_that_the_system_began_without_is_added():
     nemesis, members = Membership(), Slow("n1", "n2", "n3", "n4")
-    nemesis.inject(bed(members), resolved(nemesis, ["n5"], wish="add"))
+    injected(nemesis, bed(members), resolved(nemesis, ["n5"], wish="add"))
     assert members.known == set(NODES)
 
 

@@ -15,6 +15,7 @@ from splitbrain.core.errors import (
     HarnessError,
     NobodyToHitError,
     NotHealedYetError,
+    NotInjectedYetError,
     RemoteError,
     UsageError,
 )
@@ -33,6 +34,7 @@ from splitbrain.core.fault import (
 from splitbrain.core.journal import FaultEvent, Note
 from splitbrain.core.randomness import Keyed
 from splitbrain.core.value import Value
+from splitbrain.runtime import agenda
 from splitbrain.runtime.agenda import HEAL_ATTEMPTS, PATIENCE_S
 from splitbrain.runtime.conditions import JournalWatch, TraceWatch, Watch
 from splitbrain.runtime.journal import JournalReader, JournalWriter, read_journal
@@ -353,6 +355,46 @@ def test_an_injection_that_fails_is_undone_and_missed(stage: Stage, error: Excep
     assert bool(notes) == isinstance(error, ZeroDivisionError)
     if notes:
         assert "a bug" in str(notes[0].data)
+
+
+def test_an_injection_that_others_are_in_the_way_of_lets_them_have_their_turn(stage: Stage):
+    joins, cut = FakeNemesis("membership"), stage.nemesis
+
+    def inject(bed: Bed, resolved: Resolved) -> Injection:
+        if cut.broken:
+            message = "nobody leads"
+            raise NotInjectedYetError(message)
+        return FakeNemesis.inject(joins, bed, resolved)
+
+    first = Fault(id="cut", kind="kill", start=At(0), duration_s=0.2)
+    second = Fault(id="out", kind="membership", start=After("cut"))
+    third = Fault(id="next", kind="kill", start=After("out"))
+    joins.inject = inject  # type: ignore[method-assign]
+    stage.start(first, second, third, nemeses={"membership": joins, "kill": cut})
+    stage.wait_for("next", "active")
+    assert stage.states("cut")[-1] == "healed"
+    assert stage.states("out") == ["planned", "injecting", "active"]
+
+
+def test_an_injection_that_never_gets_through_is_undone_and_missed(stage: Stage, monkeypatch):
+    monkeypatch.setattr(agenda, "INJECT_PATIENCE_S", 0.3)
+    stage.nemesis.inject_errors = [NotInjectedYetError("nobody leads")] * 1000
+    stage.start(kill("a"), kill("b", After("a")))
+    stage.wait_for("b", "missed")
+    assert stage.states("a") == ["planned", "injecting", "healing", "healed", "missed"]
+    assert stage.nemesis.calls.count(("inject", "a")) > 1
+    assert stage.error("a") == "nobody leads, for 0.3 s now"
+    assert stage.nemesis.broken == {}
+
+
+def test_an_injection_that_is_not_through_when_the_run_ends_is_undone_and_missed(stage: Stage):
+    stage.nemesis.inject_errors = [NotInjectedYetError("nobody leads")] * 1000
+    scheduler = stage.start(kill("a"))
+    wait_for(lambda: stage.nemesis.calls.count(("inject", "a")) > 1)
+    scheduler.stop()
+    assert stage.states("a") == ["planned", "injecting", "healing", "healed", "missed"]
+    assert stage.error("a") == "nobody leads, and the run ended meanwhile"
+    assert scheduler.heal_all() == []
 
 
 def test_a_failed_injection_that_cannot_be_undone_is_tried_again_at_the_end(stage: Stage):
