@@ -9,8 +9,10 @@ leaves less than a majority of all nodes as members.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from splitbrain.core.cluster import Bed, Members
 from splitbrain.core.errors import (
@@ -125,6 +127,14 @@ def _members_of(bed: Bed) -> Members:
     return bed.members
 
 
+class _Found(Enum):
+    """What a step came to."""
+
+    DONE = auto()
+    TAKEN = auto()
+    REFUSED = auto()
+
+
 @dataclass(slots=True)
 class _Work:
     """Changes under way, one node after the other. reason: why it is not done."""
@@ -137,48 +147,42 @@ class _Work:
 
     def advance(self) -> bool:
         """Take one step, and tell whether all is done; in virtual time, whether it is under way."""
-        if self._is_done():
-            return True
-        taken = self._step()
-        if self.bed.later is None:
-            return self._is_done()
-        if taken:
-            self.bed.later(STEP_S, self._again)
-        return taken
+        found = self._step()
+        if self.bed.later is None or found is not _Found.TAKEN:
+            return found is _Found.DONE
+        self.bed.later(STEP_S, self._again)
+        return True
 
     def go_on(self) -> bool:
         """Go on for a while, and tell whether all is done; in virtual time it goes on by itself."""
         if self.bed.later is not None:
             self._again()
             return True
-        pause = threading.Event()
-        while not self._is_done():
-            if self.steps * STEP_S > TURN_S:
+        pause, until_s = threading.Event(), time.monotonic() + TURN_S
+        while self._step() is not _Found.DONE:
+            if (
+                time.monotonic() > until_s
+            ):  # to ask may take long: nodes that are paused say nothing
                 return False
-            self._step()
             pause.wait(STEP_S)  # how often the system is asked, not what is waited for
         return True
 
     def _again(self) -> None:
         assert self.bed.later is not None
-        if not self._is_done() and self.steps * STEP_S <= PATIENCE_S:
-            self._step()
+        if self._step() is not _Found.DONE and self.steps * STEP_S <= PATIENCE_S:
             self.bed.later(STEP_S, self._again)
 
-    def _step(self) -> bool:
-        """Ask for the next change, and tell whether it was taken up."""
+    def _step(self) -> _Found:
+        """See what is left, and ask for the next change."""
         self.steps += 1
         members = _members_of(self.bed)
-        for node in self._left(members.current()):
-            refused = members.change(self.wish, node)
-            self.reason = refused or f"{self.wish} {node} is not through"
-            return refused is None
-        return False
-
-    def _is_done(self) -> bool:
-        members = _members_of(self.bed)
         current = members.current()
-        return bool(current) and not self._left(current)
+        left = self._left(current)
+        if not left:
+            return _Found.DONE if current else _Found.REFUSED
+        refused = members.change(self.wish, left[0])
+        self.reason = refused or f"{self.wish} {left[0]} is not through"
+        return _Found.TAKEN if refused is None else _Found.REFUSED
 
     def _left(self, current: Sequence[str]) -> list[str]:
         """Give the nodes for which there is something to do, as far as anybody can tell."""

@@ -5,9 +5,15 @@ from __future__ import annotations
 import pytest
 
 from splitbrain.core.cluster import Bed
-from splitbrain.core.errors import HarnessError, NotInjectedYetError, UsageError
+from splitbrain.core.errors import (
+    HarnessError,
+    NotHealedYetError,
+    NotInjectedYetError,
+    UsageError,
+)
 from splitbrain.core.fault import At, Fault, Shape, View
 from splitbrain.core.randomness import Keyed
+from splitbrain.nemeses import membership
 from splitbrain.nemeses.membership import Membership
 
 NODES = ("n1", "n2", "n3", "n4", "n5")
@@ -32,6 +38,8 @@ class Slow:
     def change(self, wish, node):
         if self.waiting is not None:
             return "change-in-progress"
+        if (node in self.known) == (wish == "add"):
+            return None  # there is nothing to do, as Raft answers
         self.waiting = (wish, node)
         self.log.append(f"{wish} {node}")
         return None
@@ -95,6 +103,21 @@ def test_in_virtual_time_the_rest_follows_later():
     while due:
         due.pop(0)()
     assert members.known == set(NODES)
+
+
+def test_healing_lets_others_have_their_turn_soon_where_asking_takes_long(monkeypatch):
+    nemesis, members, now_s = Membership(), Slow(), [0.0]
+
+    def change(wish, node):
+        now_s[0] += 1.0  # as long as paused nodes are waited for
+        return "not-leader"
+
+    monkeypatch.setattr(membership.time, "monotonic", lambda: now_s[0])
+    injection = injected(nemesis, bed(members), resolved(nemesis, ["n5"]))
+    members.change = change
+    with pytest.raises(NotHealedYetError, match="the members are not all back: not-leader"):
+        nemesis.heal(bed(members), injection)
+    assert now_s[0] < 3.0
 
 
 @pytest.mark.parametrize("is_virtual", [False, True])
