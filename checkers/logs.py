@@ -18,14 +18,14 @@ from splitbrain.core.verdict import Anomaly, Status, Verdict, unknown
 LINE_LIMIT = 2_000
 """How many characters of a line are looked at: it bounds what a bad expression can cost."""
 ANOMALY_LIMIT = 20
-TRACEBACK = "Traceback (most recent call last):"
+TRACEBACK = r"^(?:\s*\+ Exception Group )?Traceback \(most recent call last\)"
 TRACEBACK_LINES = 200
 """Within how many lines a traceback of Python ends."""
 TEXT_LIMIT = 300
 
 PATTERNS: Mapping[str, str] = {
     r"\bpanic(?:ked at|:)": "panic",
-    r"^Traceback \(most recent call last\)": "traceback",
+    TRACEBACK: "traceback",
     r"^Fatal Python error": "fatal python",
     r"(?i)\bassertion\b.{0,200}\bfailed\b": "assertion",
     r"\bAssertionError\b": "assertionerror",
@@ -50,6 +50,9 @@ PATTERNS: Mapping[str, str] = {
 With each goes a text in small letters without which it cannot match: most occur in no log at all,
 and to search for a text is a hundred times as fast.
 """
+
+
+_BEGINS = re.compile(TRACEBACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ class Logs:
             for pattern in patterns:
                 if pattern.search(looked):
                     text = looked
-                    if looked.startswith(TRACEBACK):
+                    if _BEGINS.match(looked):
                         text += _raised(lines[number : number + TRACEBACK_LINES])
                     yield _Find(log, number, _printable(text), pattern.pattern)
                     break
@@ -122,7 +125,8 @@ class Logs:
 def _raised(lines: Sequence[str]) -> str:
     """Tell of a traceback the last place and the exception; nothing where it has no end."""
     place = ""
-    for line in lines:
+    for numbered in lines:
+        line = numbered.removeprefix("  | ")  # where it is of a group of exceptions
         if line.startswith("  File "):
             place = line.strip()[:LINE_LIMIT]
         elif line and not line.startswith(" "):

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from splitbrain.core.cluster import Bed, Cluster
 from splitbrain.core.errors import HarnessError, InterruptedRunError, StoreError, UsageError
@@ -32,6 +34,7 @@ from splitbrain.runtime.agenda import Agenda
 from splitbrain.runtime.bed import bed_of, left_out
 from splitbrain.runtime.conditions import JournalWatch, TraceWatch, Watch
 from splitbrain.runtime.control import Control
+from splitbrain.runtime.reply import ESCAPES, raised
 from splitbrain.runtime.store import LOG_LIMIT_BYTES, TRACE_LIMIT_BYTES, MemoryRun, RunDirectory
 from splitbrain.runtime.timing import Workers, timing_of
 
@@ -143,6 +146,11 @@ class Lifecycle:
             logger.exception("the run failed")
             self._note("error", str(error))
             return error, False
+        except ESCAPES as error:  # of a plug-in, or of ours: what there is by now is judged
+            logger.exception("the harness failed")
+            failure = HarnessError(_crash_line(error))
+            self._note("error", str(failure))
+            return failure, False
         return None, self._control.stopped
 
     def _provision(self) -> None:
@@ -509,3 +517,10 @@ def _marked_if_cut(trace: Trace, length: int) -> Trace:
     if length < TRACE_LIMIT_BYTES:
         return trace
     return replace(trace, gaps=(*trace.gaps, f"cut after {TRACE_LIMIT_BYTES} bytes"))
+
+
+def _crash_line(error: BaseException) -> str:
+    """Give an error that nobody expected as one line, with the place where it was raised."""
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f" ({Path(place[0].filename).name}, line {place[0].lineno})" if place else ""
+    return f"{raised(error)}{where}"

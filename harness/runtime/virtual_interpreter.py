@@ -11,11 +11,14 @@ from splitbrain.core.generator import Generator, Pending
 from splitbrain.core.journal import encode
 from splitbrain.core.simulated import World
 from splitbrain.runtime.journal import Journal
-from splitbrain.runtime.reply import completion, raised, unknown
+from splitbrain.runtime.reply import ESCAPES, completion, raised, unknown
 from splitbrain.runtime.seats import Seat, Seats
 
 CHECK_NS = 250_000_000
 """How often, in virtual time, somebody may stop the run."""
+
+OVERDUE = 100
+"""How often a client may ask something more after its time was up, at once each time."""
 
 FIXED_NS = 1_000_000_000
 """After an event, how much later those hear of it who wait for a fixed moment."""
@@ -25,7 +28,8 @@ FIXED_NS = 1_000_000_000
 class _Place:
     """What a seat has beside: its client, and what it waits for.
 
-    turn: the number of what it waits for; what was planned for an earlier one is stale. waits: it
+    turn: the number of what it waits for; what was planned for an earlier one is stale. overdue:
+    how often its client asked something after the operation's time was up. waits: it
     waits for an event, or for a moment. fixed: for a fixed moment. alarm_ns: when it is asked again
     at the latest, in the time of the world. left: its worker has left the phase.
     """
@@ -33,6 +37,7 @@ class _Place:
     core: ClientCore | None = None
     conversation: Conversation | None = None
     turn: int = 0
+    overdue: int = 0
     waits: bool = False
     fixed: bool = False
     alarm_ns: int | None = None
@@ -223,9 +228,10 @@ class VirtualInterpreter(Seats):
                 self._done(seat, opened)
                 return
             place.core = opened
+        place.overdue = 0
         try:
             place.conversation = place.core.converse(held.f, held.key, held.argument)
-        except Exception as error:  # noqa: BLE001 - an escaped exception is INFO
+        except ESCAPES as error:
             self._done(seat, Info(raised(error)))
             return
         self._go_on(seat, place, place.turn, None)
@@ -234,7 +240,7 @@ class VirtualInterpreter(Seats):
         try:
             core = self._core_factory()
             core.open(seat.node, seat.process)
-        except Exception as error:  # noqa: BLE001 - nothing was sent, whatever it was
+        except ESCAPES as error:  # nothing was sent, whatever it was
             seat.cannot_open = True
             return Fail(f"cannot open: {raised(error)}")
         seat.cannot_open = False
@@ -251,10 +257,16 @@ class VirtualInterpreter(Seats):
 
         try:
             ask = next(conversation) if heard is None else conversation.send(heard)
-            self._world.ask(f"p{seat.process}", ask, seat.deadline_ns, hear)
+            if self._world.now_ns >= seat.deadline_ns:
+                place.overdue += 1
+            if place.overdue > OVERDUE:
+                conversation.close()
+                self._done(seat, Info("the client asked again and again after its time was up"))
+            else:
+                self._world.ask(f"p{seat.process}", ask, seat.deadline_ns, hear)
         except StopIteration as ended:
             self._done(seat, ended.value)
-        except Exception as error:  # noqa: BLE001 - an escaped exception is INFO
+        except ESCAPES as error:
             self._done(seat, Info(raised(error)))
 
     def _done(self, seat: Seat, reply: object) -> None:

@@ -22,7 +22,6 @@ from splitbrain.core.simulated import (
     Booted,
     Delivered,
     Event,
-    Life,
     Moment,
     NodeDied,
     Step,
@@ -61,7 +60,7 @@ Encode = Callable[[Json], bytes]
 KNOWN = 256
 """So many messages are known by their bytes."""
 
-ENDS = (Exception, SystemExit)
+ENDS = (Exception, SystemExit, GeneratorExit)
 """What ends the program of a node on a host."""
 
 LOG_PATH = Path("/var/lib/splitbrain/node.log")
@@ -76,8 +75,20 @@ class _Codec:
     compact: Encode
 
 
-_STRICT = _Codec(compact_bytes, compact_bytes)
-"""As a node on a host writes it: what is no JSON is an error."""
+def _strict(value: Json) -> bytes:
+    """Give a value as a node on a host writes it. Raises: ValueError for what nobody could read."""
+    text = compact_bytes(value)
+    if b"\\ud" in text:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            message = f"half of a character cannot be written: {error}"
+            raise ValueError(message) from None
+    return text
+
+
+_STRICT = _Codec(_strict, _strict)
+"""What is no JSON is an error."""
 
 _QUICK = _Codec(quick_json.encode, quick_json.compact)
 """For those who write nothing else."""
@@ -125,6 +136,7 @@ class SimulatedNodes(ABC):
         try:
             image = self._read(node, disk, identity)
             service = self.make(node, topology, image.records, moment.now_ns)
+            core = service.core
         except ENDS as error:
             raise _death(error) from error
         torn = len(disk) - image.end
@@ -132,11 +144,11 @@ class SimulatedNodes(ABC):
         kept, frames = disk[: image.end], image.frames
         if not frames:
             kept, frames = encode_log_frame(0, [identity]), 1
-        boot = f"{node}-{number}"
-        life: Life = ServiceLife(
+        life = ServiceLife(
             service,
+            core,
             node=node,
-            boot=boot,
+            boot=f"{node}-{number}",
             identity=identity,
             frames=frames,
             codec=self._codec,
@@ -198,6 +210,7 @@ class ServiceLife:
     def __init__(
         self,
         service: Service,
+        core: effects.Core,
         *,
         node: str,
         boot: str,
@@ -207,7 +220,7 @@ class ServiceLife:
         known: Known | None,
     ) -> None:
         self._service = service
-        self._core = service.core
+        self._core = core
         self._node = node
         self._boot = boot
         self._identity = identity
@@ -324,7 +337,7 @@ class ServiceLife:
         sends: list[tuple[str, bytes]] = []
         replies: list[tuple[int, bytes]] = []
         last, payload = None, b""
-        for effect in found:
+        for effect in found if self._codec is _QUICK else map(_plain, found):
             if isinstance(effect, Trace):
                 traces.append(effect)
             elif isinstance(effect, Send):
@@ -365,6 +378,17 @@ class ServiceLife:
 
     def _frame(self, number: int, records: Sequence[Json]) -> bytes:
         return encode_log_frame(number, records, self._codec.compact)
+
+
+def _plain(effect: effects.Effect) -> effects.Effect:
+    """Give an effect of a user's node on. Raises: TypeError for what no shell could carry out."""
+    match effect:
+        case Send(to=str()) | Reply(token=int()) | SetTimer(at_ns=int() | None):
+            return effect
+        case Send() | Reply() | SetTimer():
+            message = f"this cannot be carried out: {effect!r}"
+            raise TypeError(message)
+    return effect
 
 
 def _death(error: BaseException) -> NodeDied:

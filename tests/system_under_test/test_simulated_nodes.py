@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 from splitbrain.campaign import ANOTHER_RUN, simulate_seeds
 from splitbrain.core.cluster import Topology
+from splitbrain.core.fault import At, Fault, Schedule
+from splitbrain.core.operation import Outcome
 from splitbrain.core.run import Plan, RunResult
 from splitbrain.core.simulated import Asked, Booted, Moment, NodeDied, OnlySimulated, Step
 from splitbrain.core.verdict import Status
@@ -155,9 +158,17 @@ BROKEN = """
 import random
 
 from splitbrain.core.simulated import OnlySimulated
-from splitbrain.system_under_test.node.effects import Reply, Requested, Send, Trace
+from splitbrain.system_under_test.node.effects import Reply, Requested, Send, SetTimer, Trace
 from splitbrain.system_under_test.systems.conversation import LeaderClient
 from splitbrain.system_under_test.systems.simulated_service import SimulatedNodes
+
+EXOTIC = {
+    "timer": SetTimer("soon"),
+    "never": SetTimer(float("inf")),
+    "receivers": Send(["n2"], {}),
+    "token": Reply([1], {}),
+    "unasked": Reply(77, {}),
+}
 
 
 class Node:
@@ -195,6 +206,12 @@ class Node:
             return self.nothing if told else [Trace("odd", {"number": random.random()})]
         if self.flaw == "trace":
             return [Trace("odd", {"members": {1, 2}})]
+        if self.flaw == "group":
+            raise ExceptionGroup("two at once", [ValueError(object())])
+        if self.flaw == "half":
+            return [Send("n2", {"type": "\\ud800"})]
+        if self.flaw in EXOTIC:
+            return [EXOTIC[self.flaw]]
         said = {"none": None, "text": ["hello"], "twice": [reply]}
         return said.get(self.flaw, [])
 
@@ -227,6 +244,42 @@ class Blunderers(OnlySimulated, SimulatedNodes):
 """
 
 
+CLIENTS = """
+from splitbrain.core.conversation import Answer, Ask, Lost
+from splitbrain.system_under_test.systems.conversation import reply_of
+
+
+class Client:
+    def __init__(self, flaw):
+        self.flaw = flaw
+
+    def open(self, node, session):
+        self.node = node
+
+    def converse(self, f, key, argument):
+        while True:
+            heard = yield Ask("n1", {"f": f, "key": key, "argument": argument})
+            if isinstance(heard, (Answer, Lost)):
+                return reply_of(heard)
+            if self.flaw == "exit":
+                raise SystemExit(3)
+
+
+class Clients(Blunderers):
+    def client_core(self, vocabulary, topology):
+        return lambda: Client(self.flaw)
+
+    def make(self, node, topology, records, now_ns):
+        return Node(node, "fine")
+"""
+
+SETTLES = """
+    def unsettled(self, topology):
+        self.asked = getattr(self, "asked", 0) + 1
+        return None if self.asked == 1 else 1 // 0
+"""
+
+
 def blundering(flaw: str, folder: Path) -> Plan:
     (folder / "blunder.py").write_text(BROKEN)
     return Plan(
@@ -252,7 +305,17 @@ def blundering(flaw: str, folder: Path) -> Plan:
         ("nobody", "a message to 'n99'; there are n1"),
         ("none", "TypeError: 'NoneType' object is not iterable"),
         ("text", "the simulator knows no effect 'hello'"),
-        ("twice", "which was answered already"),
+        (
+            "twice",
+            "a reply to question 1, which nobody waits for: it was answered already",
+        ),
+        ("unasked", "a reply to question 77, which nobody waits for"),
+        ("group", "ExceptionGroup: two at once (1 sub-exception)"),
+        ("half", "half of a character"),
+        ("timer", "SetTimer(at_ns='soon')"),
+        ("never", "SetTimer(at_ns=inf)"),
+        ("receivers", "Send(to=['n2']"),
+        ("token", "Reply(token=[1]"),
     ],
 )
 def test_a_node_that_ends_by_a_mistake_of_its_own_is_invalid_and_told(
@@ -263,6 +326,7 @@ def test_a_node_that_ends_by_a_mistake_of_its_own_is_invalid_and_told(
     anomalies = [*result.verdicts["logs"].anomalies]
     assert len(anomalies) == bool(told)
     assert not told or told in str(anomalies[0].evidence[0]["text"])
+    assert result.trace_hash == simulate(blundering(flaw, tmp_path)).trace_hash
 
 
 def test_how_deep_the_stack_was_is_no_part_of_a_run(tmp_path: Path) -> None:
@@ -283,3 +347,54 @@ def test_a_failing_seed_that_does_not_replay_is_told_and_ends_no_campaign(tmp_pa
     assert (campaign.failure, len(campaign.results)) == (None, 3)
     assert sorted(campaign.doubts[ANOTHER_RUN]) == [1, 2, 3]
     assert len(campaign.paths) == 3
+
+
+@pytest.mark.parametrize(
+    ("flaw", "told"),
+    [
+        ("endless", "asked again and again after its time was up"),
+        ("exit", "SystemExit: 3"),
+    ],
+)
+def test_what_a_client_does_wrong_makes_its_operation_unknown(
+    flaw: str, told: str, tmp_path: Path
+) -> None:
+    plan = replace(
+        blundering(flaw, tmp_path),
+        system=f"{tmp_path}/blunder.py:Clients",
+        schedule=Schedule((Fault(id="kill", kind="kill", start=At(0.5), duration_s=1.5),)),
+        nemeses=("kill",),
+        operation_timeout_s=0.5,
+    )
+    (tmp_path / "blunder.py").write_text(BROKEN + CLIENTS)
+    result = simulate(plan)
+    assert result.failure is None
+    errors = [str(one.error) for one in result.evidence.history if one.error]
+    assert any(told in error for error in errors)
+    outcomes = {one.outcome for one in result.evidence.history if one.error}
+    assert outcomes == {Outcome.INFO}
+
+
+@pytest.mark.parametrize("missing", ["core", "service"])
+def test_a_node_that_is_none_does_not_start(missing: str, tmp_path: Path) -> None:
+    plan = blundering("fine", tmp_path)
+    text = (tmp_path / "blunder.py").read_text()
+    broken = text.replace("self.core = node, flaw, {}, self", "self.cor = node, flaw, {}, self")
+    if missing == "service":
+        broken = text.replace("return Node(node, self.flaw)", "Node(node, self.flaw)")
+    (tmp_path / "blunder.py").write_text(broken)
+    result = simulate(plan)
+    assert "did not start: AttributeError: " in str(result.failure)
+
+
+def test_what_was_journaled_is_judged_when_code_of_others_ends_a_run(tmp_path: Path) -> None:
+    plan = blundering("fine", tmp_path)
+    text = (tmp_path / "blunder.py").read_text()
+    (tmp_path / "blunder.py").write_text(text + SETTLES)
+    result = simulate(plan)
+    assert "ZeroDivisionError: integer division or modulo by zero (blunder.py, line " in str(
+        result.failure
+    )
+    assert len(result.evidence.history) > 20
+    assert result.status is result.verdicts["linearizable"].status is Status.INVALID
+    assert result.evidence.logs

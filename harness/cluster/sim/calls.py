@@ -71,11 +71,14 @@ class SimCalls:
     def answered(self, node: str, token: int, payload: bytes) -> None:
         """Take a node's reply to its client.
 
-        Raises: NodeDied for a second reply, or one to a question that nobody asked.
+        Raises: NodeDied for a second reply, or one to a question that was never asked.
         """
         call = self._open.get(node, {}).pop(token, None)
         if call is None:
-            message = f"fatal error: a reply to question {token}, which was answered already"
+            message = (
+                f"fatal error: a reply to question {token}, which nobody waits for: it was "
+                "answered already, or never asked"
+            )
             raise NodeDied(message)
         if call.done:
             return  # nobody waits for it any more

@@ -129,7 +129,7 @@ class Simulator:
         """
         digest = hashlib.blake2b(journal, digest_size=16)
         for name, node in self._nodes.items():
-            log = "\n".join(text for text in node.log if not text.startswith(TRACEBACK))
+            log = "\n".join(text for text in node.log if TRACEBACK not in text.partition("\n")[0])
             for part in (name.encode(), bytes(node.trace), log.encode()):
                 digest.update(len(part).to_bytes(8, "big") + part)
         return digest.hexdigest()
