@@ -11,6 +11,7 @@ import pytest
 
 from splitbrain.cli import run_command
 from splitbrain.core.errors import UsageError
+from splitbrain.core.fault import Condition, Fault, Schedule, When
 from splitbrain.core.run import Plan
 from splitbrain.core.verdict import Status
 from splitbrain.execute import execute, prepare
@@ -58,6 +59,21 @@ def test_the_system_is_linearizable_until_copies_answer_reads(system: str) -> No
     assert all(result.failure is None for result in found)
     names = {anomaly.name for r in found for anomaly in r.verdicts["linearizable"].anomalies}
     assert "stale-read" in names
+
+
+def test_its_traces_start_faults_and_are_evidence_and_its_leader_is_a_target(system: str) -> None:
+    condition = Condition("trace", {"event": "write", "value": {"at_least": 3}})
+    kill = Fault(id="k", kind="kill", start=When(condition, 5.0), duration_s=1.0, target="leader")
+    asked = replace(plan(system, 3), schedule=Schedule((kill,)), nemeses=("kill",))
+    result = simulate(asked)
+    assert result.failure is None
+    assert result.verdicts["linearizable"].status is Status.VALID
+    events = [event for _, event in result.evidence.faults or ()]
+    resolved = [event.resolved for event in events if event.state == "injecting"]
+    assert [one["nodes"] for one in resolved if isinstance(one, dict)] == [["n1"]]
+    traces = result.evidence.traces or {}
+    assert {record["event"] for record in traces["n1"].records} == {"write"}
+    assert not any(traces[node].records or traces[node].gaps for node in ("n2", "n3", "n4", "n5"))
 
 
 def test_a_system_without_hosts_is_refused_them_before_any_is_brought_up(system: str) -> None:

@@ -9,7 +9,6 @@ from typing import cast
 from splitbrain.core.client import Client, ClientFactory
 from splitbrain.core.cluster import Host, Topology
 from splitbrain.core.errors import UsageError
-from splitbrain.core.evidence import Trace
 from splitbrain.core.known_names import instead
 from splitbrain.core.operation import KEYED_STORE, Vocabulary
 from splitbrain.core.system import DaemonSpec
@@ -18,11 +17,9 @@ from splitbrain.system_under_test.node import bundle
 from splitbrain.system_under_test.node.errors import NodeError
 from splitbrain.system_under_test.node.raft.bugs import BUGS
 from splitbrain.system_under_test.node.raft.config import SNAPSHOT_ENTRIES, read_config
-from splitbrain.system_under_test.node.trace import read_trace
-from splitbrain.system_under_test.systems import quick_json
 from splitbrain.system_under_test.systems.conversation import ClientCoreFactory, LeaderClient
 from splitbrain.system_under_test.systems.host_python import PYTHONS, find_python
-from splitbrain.system_under_test.systems.node_client import AsksNodes, NodeClient
+from splitbrain.system_under_test.systems.node_client import NodeClient
 from splitbrain.system_under_test.systems.session_client import SessionClient
 from splitbrain.system_under_test.systems.simulated_service import SimulatedService
 
@@ -30,7 +27,6 @@ PORT = 7000
 PROGRAM_PATH = "/opt/splitbrain/splitbrain-node.pyz"
 CONFIG_PATH = "/etc/splitbrain/raft.json"
 DATA_PATH = "/var/lib/splitbrain/raft"
-TRACE_PATH = "/var/lib/splitbrain/trace/raft.jsonl"
 
 HEARTBEAT_MS = 50
 ELECTION_MS = (400, 800)
@@ -43,7 +39,7 @@ _NODE_OPTIONS = (
 )  # fmt: skip
 
 
-class RaftSystem(AsksNodes, SimulatedService):
+class RaftSystem(SimulatedService):
     """Five (or any number of) nodes that keep one replicated store of keys.
 
     bugs: planted bugs by name, on all nodes. nodes: options of single nodes, such as
@@ -139,7 +135,7 @@ class RaftSystem(AsksNodes, SimulatedService):
             "node": node,
             "peers": peers,
             "data": DATA_PATH,
-            "trace": TRACE_PATH,
+            "trace": self.trace_path(node),
             "seed": self._seed,
             "voters": None if self._voters is None else list(self._voters),
             "heartbeat_ms": _paced(heartbeat, topology.pace),
@@ -238,16 +234,6 @@ class RaftSystem(AsksNodes, SimulatedService):
             return None
         reasons = sorted({str(answer.get("error")) for answer in answers.values()})
         return ", ".join(reasons) or "nobody answers"
-
-    def trace_path(self, node: str) -> str:  # noqa: ARG002 - the same on every node
-        """Say where a node writes its trace."""
-        return TRACE_PATH
-
-    def read_trace(self, node: str, data: bytes) -> Trace:
-        """Read a node's trace, and name its gaps."""
-        records, gaps = read_trace(data, quick_json.parse_lines)
-        objects = cast("list[dict[str, Value]]", records)
-        return Trace(node=node, records=tuple(objects), gaps=tuple(gaps))
 
     def dump(self, topology: Topology) -> Mapping[str, Value]:
         """Give what each replica that answers holds."""

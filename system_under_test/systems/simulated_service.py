@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import cast
 
 from splitbrain.core.cluster import Topology
+from splitbrain.core.evidence import Trace as NodeTrace
 from splitbrain.core.simulated import (
-    AskAll,
     Asked,
     Booted,
     Delivered,
@@ -51,8 +51,10 @@ from splitbrain.system_under_test.node.effects import (
 from splitbrain.system_under_test.node.errors import NodeError, RequestError, refusal
 from splitbrain.system_under_test.node.main import service_of
 from splitbrain.system_under_test.node.shell import Service
+from splitbrain.system_under_test.node.trace import read_trace
 from splitbrain.system_under_test.node.wire import WireError
 from splitbrain.system_under_test.systems import quick_json
+from splitbrain.system_under_test.systems.node_client import AsksNodes
 from splitbrain.system_under_test.systems.quick_json import decode
 
 Known = dict[bytes, object]
@@ -94,8 +96,11 @@ _QUICK = _Codec(quick_json.encode, quick_json.compact)
 """For those who write nothing else."""
 
 
-class SimulatedNodes(ABC):
+class SimulatedNodes(AsksNodes, ABC):
     """What the simulator needs of a system whose nodes are services, beside its client cores.
+
+    What nodes trace is evidence. `ask_all` puts an operator's question to them, which is how a
+    system gets further powers, such as to tell who leads.
 
     ordered_links: links keep the order, as TCP does; a protocol that bears more may say so.
     is_well_behaved: nodes write and send nothing but JSON, and change no record that they were
@@ -181,8 +186,15 @@ class SimulatedNodes(ABC):
         value = decode(payload)
         return str(value.get("type", "?")) if isinstance(value, dict) else "?"
 
-    def ask_by(self, ask: AskAll) -> None:  # noqa: B027
-        """Take the way to put questions to nodes; a system without such powers needs none."""
+    def trace_path(self, node: str) -> str:  # noqa: ARG002 - the same on every node
+        """Say where a node writes its trace."""
+        return f"/var/lib/splitbrain/trace/{self.name}.jsonl"
+
+    def read_trace(self, node: str, data: bytes) -> NodeTrace:
+        """Read a node's trace, and name its gaps."""
+        records, gaps = read_trace(data, quick_json.parse_lines)
+        objects = cast("list[dict[str, Value]]", records)
+        return NodeTrace(node=node, records=tuple(objects), gaps=tuple(gaps))
 
 
 class SimulatedService(SimulatedNodes):

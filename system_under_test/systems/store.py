@@ -10,7 +10,6 @@ from splitbrain.core.client import Client, ClientFactory
 from splitbrain.core.cluster import Host, Topology
 from splitbrain.core.conversation import ClientCoreFactory
 from splitbrain.core.errors import UsageError
-from splitbrain.core.evidence import Trace
 from splitbrain.core.known_names import instead
 from splitbrain.core.operation import CAS, STORE, Vocabulary
 from splitbrain.core.system import DaemonSpec
@@ -19,10 +18,8 @@ from splitbrain.system_under_test.node import bundle
 from splitbrain.system_under_test.node.errors import NodeError
 from splitbrain.system_under_test.node.store.bugs import BUGS
 from splitbrain.system_under_test.node.store.config import Conflict, Level, Options, read_config
-from splitbrain.system_under_test.node.trace import read_trace
-from splitbrain.system_under_test.systems import quick_json
 from splitbrain.system_under_test.systems.host_python import PYTHONS, find_python
-from splitbrain.system_under_test.systems.node_client import AsksNodes, NodeClient
+from splitbrain.system_under_test.systems.node_client import NodeClient
 from splitbrain.system_under_test.systems.simulated_service import SimulatedService
 from splitbrain.system_under_test.systems.store_client import Sessions, StoreClient
 
@@ -30,7 +27,6 @@ PORT = 7000
 PROGRAM_PATH = "/opt/splitbrain/splitbrain-node.pyz"
 CONFIG_PATH = "/etc/splitbrain/store.json"
 DATA_PATH = "/var/lib/splitbrain/store"
-TRACE_PATH = "/var/lib/splitbrain/trace/store.jsonl"
 
 RECOVERY_BOUND_S = 10.0
 
@@ -47,7 +43,7 @@ _NODE_OPTIONS = (
 _SETTLES = {"hints", "open", "roots", "causal", "leader", "applied", "last"}
 
 
-class StoreSystem(AsksNodes, SimulatedService):
+class StoreSystem(SimulatedService):
     """Nodes that keep one replicated store of keys, at four levels of consistency.
 
     level: of keys that do not say theirs by a prefix. sessions: "move", each operation of a session
@@ -138,7 +134,7 @@ class StoreSystem(AsksNodes, SimulatedService):
             name: [address, PORT] for name, address in topology.addresses.items()
         }
         place: dict[str, Value] = {"node": node, "peers": peers, "seed": self._seed}
-        return options | paced | place | {"data": DATA_PATH, "trace": TRACE_PATH}
+        return options | paced | place | {"data": DATA_PATH, "trace": self.trace_path(node)}
 
     def daemons(self, node: str, topology: Topology) -> Sequence[DaemonSpec]:
         """Give the one daemon of a node."""
@@ -206,16 +202,6 @@ class StoreSystem(AsksNodes, SimulatedService):
             return f"{', '.join(silent)} does not answer"
         differing = (_difference(node, topology.nodes[0], statuses) for node in topology.nodes)
         return next((line for line in differing if line is not None), None)
-
-    def trace_path(self, node: str) -> str:  # noqa: ARG002 - the same on every node
-        """Say where a node writes its trace."""
-        return TRACE_PATH
-
-    def read_trace(self, node: str, data: bytes) -> Trace:
-        """Read a node's trace, and name its gaps."""
-        records, gaps = read_trace(data, quick_json.parse_lines)
-        objects = cast("list[dict[str, Value]]", records)
-        return Trace(node=node, records=tuple(objects), gaps=tuple(gaps))
 
     def dump(self, topology: Topology) -> Mapping[str, Value]:
         """Give what each replica that answers holds."""

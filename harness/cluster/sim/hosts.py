@@ -10,7 +10,6 @@ from splitbrain.core.cluster import Completed
 from splitbrain.core.errors import RemoteError
 from splitbrain.core.value import Value
 
-TRACE_PATH = "/trace.jsonl"
 LOG_PATH = "/daemon.log"
 
 
