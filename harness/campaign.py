@@ -131,6 +131,9 @@ class Campaign:
 Watcher = Callable[[RunResult | None], None]
 """Hears of each result, and a few times a second of none."""
 
+Settled = Callable[[RunResult, Path | None], None]
+"""Hears of each result once nothing more comes of it, and where its run is stored, if it is."""
+
 
 def simulate_seeds(
     plan: Plan,
@@ -139,6 +142,7 @@ def simulate_seeds(
     store: Path,
     watch: Watcher,
     say: Callable[[str], None] = lambda _: None,
+    settled: Settled = lambda _, __: None,
     workers: int | None = None,
     stop_on_violation: bool = False,
 ) -> Campaign:
@@ -154,7 +158,7 @@ def simulate_seeds(
     campaign = Campaign(plan=plan, count=count)
     began_s = time.monotonic()
     width = max(1, min(count, workers or len(os.sched_getaffinity(0))))
-    dealt = _Dealt(campaign, store, watch, say, stop_on_violation=stop_on_violation)
+    dealt = _Dealt(campaign, store, watch, say, settled, stop_on_violation=stop_on_violation)
     with presses() as pressed, _crew(width) as crew:
         try:
             dealt.deal(crew, pressed)
@@ -166,6 +170,8 @@ def simulate_seeds(
         except HarnessError as error:
             campaign.failure = str(error)
             crew.dismiss()  # one that is stuck would be waited for, and nobody hears a Ctrl-C then
+    for result in filter(None, dealt.under_way.values()):
+        settled(result, None)
     campaign.interrupted = bool(pressed)
     campaign.elapsed_s = time.monotonic() - began_s
     try:
@@ -207,6 +213,7 @@ class _Dealt:
     store: Path
     watch: Watcher
     say: Callable[[str], None]
+    settled: Settled
     stop_on_violation: bool
     under_way: dict[Future[RunResult], RunResult | None] = field(default_factory=dict)
 
@@ -240,12 +247,15 @@ class _Dealt:
         first, result = self.under_way.pop(future), future.result()
         if first is not None:
             self.campaign.paths[_seed(result)] = result.path
+            self.settled(first, result.path)
             if result.failure is None and result.trace_hash != first.trace_hash:
                 self.campaign.doubts.setdefault(ANOTHER_RUN, []).append(_seed(result))
             return
         if _count(self.campaign, result) and result.failure is None:
             again = crew.submit(_store, _plan(result), self.store, self.stop_on_violation)
             self.under_way[again] = result
+        else:
+            self.settled(result, None)
         self.watch(result)
 
 

@@ -293,7 +293,7 @@ def run(**asked: object) -> int:
         with _readers_may_leave():
             report.require_shown()
             if as_json:
-                _print_json(result)
+                _print_json(result, result.path)
         results.append(_bare(result))
         if result.interrupted or result.refused:
             break
@@ -423,7 +423,7 @@ def check(
             continue
         with _readers_may_leave():
             if as_json:
-                _print_json(result)
+                _print_json(result, result.path)
             else:
                 show_result(_console(), result)
         codes.append(code_of(result))
@@ -493,7 +493,7 @@ def show(run: str | None, store: Path, *, verbose: bool, diagram: str | None, as
         return VALID
     with _readers_may_leave():
         if as_json:
-            _print_json(result)
+            _print_json(result, result.path)
         else:
             show_result(_console(), result, verbose=verbose)
     return VALID
@@ -728,9 +728,11 @@ def _run_seeds(
             report.tick()
             return
         report.take(result)
+
+    def settled(result: RunResult, path: Path | None) -> None:
         if as_json:
             with _readers_may_leave():
-                _print_json(result)
+                _print_json(result, path)
 
     try:
         campaign = simulate_seeds(
@@ -739,6 +741,7 @@ def _run_seeds(
             store=store,
             watch=watch,
             say=report.say,
+            settled=settled,
             stop_on_violation=stop_on_violation,
         )
     finally:
@@ -890,10 +893,11 @@ def _close_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _print_json(result: RunResult) -> None:
+def _print_json(result: RunResult, path: Path | None) -> None:
     from splitbrain.report.machine import result_as_json  # noqa: PLC0415
 
-    click.echo(json.dumps(result_as_json(result)))
+    value = result_as_json(result) | {"path": None if path is None else str(path)}
+    click.echo(json.dumps(value))
 
 
 def _console(*, stderr: bool = False) -> Console:

@@ -97,6 +97,44 @@ def test_the_command_prints_one_object_a_run(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     rows: Sequence[Any] = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["verdict"] for row in rows] == ["valid"] * 3
+    assert [row["path"] for row in rows] == [None] * 3
+    assert sorted(row["seed"] for row in rows) == [5, 6, 7]
+
+
+def test_each_object_says_where_its_run_is_stored_if_it_is(tmp_path: Path) -> None:
+    words = shlex.split("--bug stale-read --cluster sim --rate 60 --time-limit 4 --seed 1 --json")
+    done = splitbrain(*words, "--test-count", "6", "--store", str(tmp_path))
+    rows: Sequence[Any] = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(rows) == 6
+    stored = {row["path"]: row["seed"] for row in rows if row["path"] is not None}
+    assert len(stored) == KEPT
+    for path, seed in stored.items():
+        assert json.loads((Path(path) / "plan.json").read_text())["seed"] == seed
+
+
+def test_runs_that_were_to_be_stored_when_a_campaign_ended_are_told_all_the_same(
+    tmp_path: Path,
+) -> None:
+    told: list[tuple[int, Path | None]] = []
+
+    def end(result: RunResult | None) -> None:
+        if result is not None and result.status is Status.INVALID:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    failing = replace(catalog.plan_of_bug(catalog.bug("stale-read"), seed=1), cluster="sim")
+    campaign = simulate_seeds(
+        failing,
+        4,
+        store=tmp_path,
+        watch=end,
+        settled=lambda result, path: told.append((result.plan.seed, path)),  # type: ignore[union-attr]
+        workers=1,
+    )
+    assert campaign.interrupted
+    seeds = [result.plan.seed for result in campaign.results if result.plan is not None]
+    assert sorted(seed for seed, _ in told) == sorted(seeds)
+    assert len(told) >= 1
 
 
 def test_a_failure_is_shown_with_a_command_that_has_it_again(tmp_path: Path) -> None:

@@ -15,14 +15,16 @@ _OPERATION_FIELDS = tuple(item.name for item in fields(Operation))
 def result_as_json(result: RunResult) -> dict[str, Value]:
     """Give what `--json` prints for one run or one checked history.
 
-    "minimal" is there only when it was asked for and found, "failure" only when the harness itself
-    failed, "interrupted" only when it was, "notes" only when there are any.
+    "seed" is there only for runs, "minimal" only when it was asked for and found, "failure" only
+    when the harness itself failed, "interrupted" only when it was, "notes" only when there are any.
     """
     value: dict[str, Value] = {
         "path": str(result.path),
         "verdict": result.status.value,
         "checkers": {name: _verdict(verdict) for name, verdict in result.verdicts.items()},
     }
+    if result.plan is not None:
+        value["seed"] = result.plan.seed
     if result.minimal:
         value["minimal"] = [_minimal(item) for item in result.minimal]
     if result.failure is not None:

@@ -11,7 +11,7 @@ from splitbrain.report.machine import result_as_json
 
 def test_the_shape_that_programs_rely_on(samples):
     value = json.loads(json.dumps(result_as_json(samples.found_invalid())))
-    assert set(value) == {"path", "verdict", "checkers"}
+    assert set(value) == {"path", "seed", "verdict", "checkers"}
     assert value["path"] == "store/raft-register/20261123T190812-42"
     assert value["verdict"] == "invalid"
     linearizable = value["checkers"]["linearizable"]
