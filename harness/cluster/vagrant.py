@@ -80,7 +80,7 @@ class Vagrant:
 
     def _lay_out(self, addresses: Mapping[str, str], *, pace: float) -> None:
         """Make every facet anew, without a layer."""
-        self._topology = Topology(addresses=addresses, pace=pace)
+        self._topology = Topology(addresses=addresses, pace=pace, loses_unsynced=True)
         self._nft = NftNetwork(self.host, addresses)
         self._clocks = RealClocks(self.host)
         self.network: Network | None = self._nft

@@ -264,11 +264,13 @@ class Topology:
     """Who is where. addresses: node -> IP address, as nodes and clients reach it.
 
     pace: how much slower than plain hardware this cluster is (1.0); systems multiply their
-    heartbeats and timeouts by it.
+    heartbeats and timeouts by it. loses_unsynced: a power cut takes whatever a host has not synced,
+    so that traces, which are evidence, have to be synced as well.
     """
 
     addresses: Mapping[str, str]
     pace: float = 1.0
+    loses_unsynced: bool = False
 
     @property
     def nodes(self) -> tuple[str, ...]:

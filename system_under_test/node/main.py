@@ -34,6 +34,7 @@ class _Node:
     addresses: Mapping[str, tuple[str, int]]
     data: Path
     trace: Path
+    sync_trace: bool
     stall_s: float
     service: Callable[[Iterable[Json], int], Service]
 
@@ -46,6 +47,7 @@ def _raft(text: bytes) -> _Node:
         addresses=config.addresses,
         data=config.data,
         trace=config.trace,
+        sync_trace=config.sync_trace,
         stall_s=4 * options.lease_ns / 1e9,
         service=lambda records, now_ns: RaftService(options, records, now_ns),
     )
@@ -59,6 +61,7 @@ def _store(text: bytes) -> _Node:
         addresses=config.addresses,
         data=config.data,
         trace=config.trace,
+        sync_trace=config.sync_trace,
         stall_s=4 * options.suspect_ns / 1e9,
         service=lambda records, now_ns: StoreService(options, records, now_ns),
     )
@@ -111,7 +114,7 @@ async def _run(protocol: str, made: _Node) -> int:
         _LOG.warning("%s", note)
     service = made.service(opened.records, time.monotonic_ns())
     encoder = TraceEncoder(made.node, secrets.token_hex(8), system_clocks())
-    trace = TraceFile(made.trace, encoder)
+    trace = TraceFile(made.trace, encoder, synced=made.sync_trace)
     surroundings = Surroundings(
         node=made.node,
         addresses=made.addresses,

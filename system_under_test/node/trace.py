@@ -59,9 +59,12 @@ class TraceEncoder:
 
 
 class TraceFile:
-    """Appends records to a file, unbuffered: a killed process loses nothing that it wrote."""
+    """Appends records to a file, unbuffered: a killed process loses nothing that it wrote.
 
-    def __init__(self, path: Path, encoder: TraceEncoder) -> None:
+    synced: nor does a host that loses its power; each write then takes as long as the disk does.
+    """
+
+    def __init__(self, path: Path, encoder: TraceEncoder, *, synced: bool = False) -> None:
         """Open the file, and end a line that a crash cut short.
 
         Raises: NodeError when it cannot be opened.
@@ -71,6 +74,8 @@ class TraceFile:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            if synced:
+                flags |= os.O_DSYNC
             self._descriptor = os.open(path, flags, 0o644)
             size = os.fstat(self._descriptor).st_size
             if size and os.pread(self._descriptor, 1, size - 1) != b"\n":

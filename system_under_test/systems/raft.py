@@ -136,6 +136,7 @@ class RaftSystem(SimulatedService):
             "peers": peers,
             "data": DATA_PATH,
             "trace": self.trace_path(node),
+            "sync_trace": topology.loses_unsynced,
             "seed": self._seed,
             "voters": None if self._voters is None else list(self._voters),
             "heartbeat_ms": _paced(heartbeat, topology.pace),

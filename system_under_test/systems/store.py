@@ -133,8 +133,15 @@ class StoreSystem(SimulatedService):
         peers: dict[str, Value] = {
             name: [address, PORT] for name, address in topology.addresses.items()
         }
-        place: dict[str, Value] = {"node": node, "peers": peers, "seed": self._seed}
-        return options | paced | place | {"data": DATA_PATH, "trace": self.trace_path(node)}
+        place: dict[str, Value] = {
+            "node": node,
+            "peers": peers,
+            "seed": self._seed,
+            "data": DATA_PATH,
+            "trace": self.trace_path(node),
+            "sync_trace": topology.loses_unsynced,
+        }
+        return options | paced | place
 
     def daemons(self, node: str, topology: Topology) -> Sequence[DaemonSpec]:
         """Give the one daemon of a node."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from splitbrain.core.cluster import Topology
 from splitbrain.core.errors import UsageError
 from splitbrain.system_under_test.node.store.config import Level
+from splitbrain.system_under_test.systems.raft import RaftSystem
 from splitbrain.system_under_test.systems.store import StoreSystem
 from splitbrain.system_under_test.systems.store_client import level_of
 
@@ -50,3 +53,11 @@ def test_what_is_promised_stands_in_the_facts() -> None:
 def test_a_key_may_say_its_level() -> None:
     found = [level_of(key, Level.STRONG) for key in ("causal/1", "lww/x", "other/1", "causal", 7)]
     assert found == ["causal", "eventual", "strong", "strong", "strong"]
+
+
+@pytest.mark.parametrize("made", [StoreSystem, RaftSystem])
+def test_traces_are_synced_where_a_power_cut_takes_what_is_not(made: type[Any]) -> None:
+    plain = Topology(addresses={"n1": "10.0.0.1"})
+    assert made().configuration("n1", plain)["sync_trace"] is False
+    mortal = replace(plain, loses_unsynced=True)
+    assert made().configuration("n1", mortal)["sync_trace"] is True

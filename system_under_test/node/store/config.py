@@ -135,12 +135,16 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What the shell needs beside the options. data: a directory. trace: a file."""
+    """What the shell needs beside the options. data: a directory. trace: a file.
+
+    sync_trace: what is traced is on the disk before its effect leaves, not in memory alone.
+    """
 
     options: Options
     addresses: Mapping[str, tuple[str, int]]
     data: Path
     trace: Path
+    sync_trace: bool
 
 
 def read_config(text: str | bytes, known_bugs: frozenset[str]) -> Config:
@@ -159,6 +163,7 @@ def read_config(text: str | bytes, known_bugs: frozenset[str]) -> Config:
         addresses=addresses,
         data=Path(fields.text("data")),
         trace=Path(fields.text("trace")),
+        sync_trace=fields.truth("sync_trace", default=False),
     )
     fields.refuse_unknown()
     return config

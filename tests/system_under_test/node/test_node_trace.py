@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +177,24 @@ def test_a_file_goes_on_behind_a_torn_line(tmp_path: Path) -> None:
     assert gaps == []
     stamps: list[Any] = [record["boot_ns"] for record in records]
     assert stamps[1] > stamps[0]
+
+
+@pytest.mark.parametrize("synced", [False, True])
+def test_a_synced_trace_is_on_the_disk_before_anything_else_happens(
+    synced: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+    plain = os.open
+
+    def noted(path: Path, flags: int, mode: int) -> int:
+        opened.append(plain(path, flags, mode))
+        return opened[-1]
+
+    monkeypatch.setattr(os, "open", noted)
+    trace = TraceFile(tmp_path / "t", TraceEncoder("n1", "b", FIXED), synced=synced)
+    has_sync = fcntl.fcntl(opened[0], fcntl.F_GETFL) & os.O_DSYNC
+    assert bool(has_sync) == synced
+    trace.close()
 
 
 def test_a_trace_that_cannot_be_opened_or_written_ends_the_node(tmp_path: Path) -> None:
