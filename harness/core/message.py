@@ -15,7 +15,8 @@ class Message:
     """One message of a run, for diagrams.
 
     number: in the order of sending. kind: as the system names it; "request" and "reply" between
-    clients and nodes. arrived_ns: None when it never did. fate: delivered, or why not.
+    clients and nodes. arrived_ns: None when it never did. fate: delivered, perhaps a second time,
+    or why not. boot_ns, wall_ns: what the clocks of a node that sent it showed, as in its trace.
     """
 
     number: int
@@ -25,6 +26,8 @@ class Message:
     sent_ns: int
     arrived_ns: int | None
     fate: str
+    boot_ns: int | None = None
+    wall_ns: int | None = None
 
     def to_value(self) -> Value:
         """Give it as JSON."""
@@ -36,6 +39,8 @@ class Message:
             "sent_ns": self.sent_ns,
             "arrived_ns": self.arrived_ns,
             "fate": self.fate,
+            "boot_ns": self.boot_ns,
+            "wall_ns": self.wall_ns,
         }
 
     @classmethod

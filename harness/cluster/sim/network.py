@@ -25,7 +25,9 @@ _UNIT = 1 / (1 << 64)
 _LOW = (1 << 32) - 1
 _HALF_UNIT = 1 / (1 << 32)
 
-Take = Callable[[Delivered], None]
+Take = Callable[[Delivered], bool]
+"""Takes what arrives, and says whether anybody was there to take it."""
+
 _Arrival: TypeAlias = "tuple[_Link, str, str, bytes, int | None]"
 
 
@@ -101,8 +103,10 @@ class SimNetwork:
             delay_ns = at_ns - time.now_ns
         time.after(delay_ns, self._arrive, link, sender, receiver, payload, record)
         if doubled:
+            if record is not None and self.recorder is not None:
+                record = self.recorder.doubled(record)
             later_ns = Keyed(bits).integer(swarm.jitter_ns + delay_ns, 3)
-            time.after(delay_ns + later_ns, self._arrive, link, sender, receiver, payload, None)
+            time.after(delay_ns + later_ns, self._arrive, link, sender, receiver, payload, record)
 
     def take_next(self, receiver: str) -> list[Event]:
         """Let the message that will reach a node next reach it now; none where that is not soon."""
@@ -143,9 +147,11 @@ class SimNetwork:
         if link.cut:
             self._lost(record, "cut")
             return
-        if record is not None and self.recorder is not None:
+        taken = self.takers[receiver](Delivered(sender, payload))
+        if not taken:
+            self._lost(record, "nobody there")
+        elif record is not None and self.recorder is not None:
             self.recorder.arrived(record)
-        self.takers[receiver](Delivered(sender, payload))
 
     def _lost(self, record: int | None, fate: str) -> None:
         if record is not None and self.recorder is not None:

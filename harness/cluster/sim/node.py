@@ -176,12 +176,13 @@ class SimNode:
 
     # -- what comes in
 
-    def take(self, event: Event) -> None:
-        """Take an event; one that comes to nobody is lost."""
+    def take(self, event: Event) -> bool:
+        """Take an event, and say whether anybody was there: one that comes to nobody is lost."""
         if self.life is None:
-            return
+            return False
         self.inbox.append(event)
         self._look()
+        return True
 
     def _look(self) -> None:
         """Take what is there, or have it taken once the node is free."""

@@ -11,7 +11,7 @@ from splitbrain.cluster.sim.clocks import NodeClock, SimClocks
 from splitbrain.cluster.sim.daemons import SimDaemons
 from splitbrain.cluster.sim.disk import SimDisk, SimDisks
 from splitbrain.cluster.sim.hosts import LOG_PATH, SimHost, SimHosts
-from splitbrain.cluster.sim.network import SimNetwork
+from splitbrain.cluster.sim.network import SimNetwork, Take
 from splitbrain.cluster.sim.node import SimNode
 from splitbrain.cluster.sim.record import Recorder
 from splitbrain.cluster.sim.swarm import CALM, Swarm, draw_swarm
@@ -21,7 +21,7 @@ from splitbrain.core.conversation import Ask, Heard
 from splitbrain.core.errors import SetupError, UsageError
 from splitbrain.core.message import Message
 from splitbrain.core.randomness import Keyed
-from splitbrain.core.simulated import Booted, Delivered, Moment, Simulated
+from splitbrain.core.simulated import Booted, Moment, Simulated
 from splitbrain.core.system import DaemonSpec
 from splitbrain.core.value import Value
 
@@ -82,9 +82,10 @@ class Simulator:
         swarm = self._swarm = draw_swarm(seed) if self._has_swarm else CALM
         self._rng = Keyed.of(seed, "sim")
         names = self.topology.nodes
+        clocks: dict[str, NodeClock] = {}
         if self._keeps_messages:
-            self._recorder = Recorder(self._time, system.message_kind)
-        takers: dict[str, Callable[[Delivered], None]] = {}
+            self._recorder = Recorder(self._time, system.message_kind, clocks)
+        takers: dict[str, Take] = {}
         self._network = SimNetwork(
             time=self._time,
             nodes=names,
@@ -105,9 +106,10 @@ class Simulator:
         for name in names:
             self._nodes[name] = self._node(name, system, self._network, self._calls)
             takers[name] = self._nodes[name].take
+            clocks[name] = self._nodes[name].clock
         self._daemons.daemon = daemon = str(getattr(system, "name", "node"))
         self.network = self._network
-        self.clocks = SimClocks({name: node.clock for name, node in self._nodes.items()})
+        self.clocks = SimClocks(clocks)
         self.disks = SimDisks({name: node.disk for name, node in self._nodes.items()}, self._time)
         self.hosts = SimHosts(self._nodes, self._daemons.settle)
         system.ask_by(self._ask_all)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from splitbrain.cluster.sim.clocks import WALL_NS
 from splitbrain.cluster.sim.disk import SimDisk
 from splitbrain.cluster.sim.simulator import Simulator
 from splitbrain.cluster.sim.swarm import CALM, draw_swarm
@@ -429,3 +430,67 @@ def test_what_a_crash_took_early_arrived_then_and_never_again() -> None:
         node.life = Teller(b"")
     assert message.arrived_ns == began_ns
     assert not [act for _, _, act, _ in sim._time.pending() if act.__name__ == "_arrive"]
+
+
+def recorded(*, ordered: bool = True) -> Simulator:
+    sim = Simulator(node_count=3, swarm=False, messages=True)
+    sim.start(sim.inhabit(Tellers(ordered=ordered), seed=1))
+    return sim
+
+
+def test_a_message_that_comes_twice_is_recorded_twice() -> None:
+    sim = recorded(ordered=False)
+    assert sim.network is not None
+    sim.network.disturb("t", {"n1": {"n2": Trouble(duplicate=1.0)}})
+    sim._nodes["n1"].send("n1", "n2", b"word")
+    first, second = sim.messages() or ()
+    assert (first.fate, second.fate) == ("under way", "under way a second time")
+    sim.run_until(lambda: False, sim.now_ns + S)
+    first, second = sim.messages() or ()
+    assert (first.number, second.number) == (0, 1)
+    assert (first.fate, second.fate) == ("delivered", "delivered a second time")
+    assert first.sent_ns == second.sent_ns
+    assert first.arrived_ns is not None
+    assert second.arrived_ns is not None
+    assert first.arrived_ns < second.arrived_ns
+    assert sim._nodes["n2"].life.heard == b"wordword"  # type: ignore[union-attr]
+
+
+def test_the_second_of_two_may_be_cut_alone() -> None:
+    sim = recorded(ordered=False)
+    assert sim.network is not None
+    sim.network.disturb("t", {"n1": {"n2": Trouble(duplicate=1.0)}})
+    sim._nodes["n1"].send("n1", "n2", b"word")
+    sim.run_until(lambda: (sim.messages() or ())[0].fate == "delivered", sim.now_ns + S)
+    sim.network.cut("c", {"n2": frozenset({"n1"})})
+    sim.run_until(lambda: False, sim.now_ns + S)
+    assert [item.fate for item in sim.messages() or ()] == ["delivered", "cut"]
+
+
+def test_a_message_to_a_dead_node_found_nobody_and_one_to_a_paused_node_was_delivered() -> None:
+    sim = recorded()
+    sim.daemons.kill("k", ["n2"])
+    sim.daemons.pause("p", ["n3"])
+    for receiver in ("n2", "n3"):
+        sim._nodes["n1"].send("n1", receiver, b"word")
+    sim.run_until(lambda: False, sim.now_ns + S)
+    dead, paused = sim.messages() or ()
+    assert (dead.fate, dead.arrived_ns) == ("nobody there", None)
+    assert (paused.fate, paused.arrived_ns is None) == ("delivered", False)
+
+
+def test_a_message_says_what_the_clocks_of_its_sender_showed() -> None:
+    """They tell when a record of its trace was written, which knows of these clocks alone."""
+    sim = recorded()
+    assert sim.clocks is not None
+    node = sim._nodes["n1"]
+    node.clock.rate_ppm = 20_000
+    sim.clocks.skew("s", {"n1": Skew(offset_ns=5 * S)})
+    node.send("n1", "n2", b"word")
+    sim.ask("p0", Ask("n1", {"say": ""}), sim.now_ns + S, lambda heard: None)
+    sim.run_until(lambda: False, sim.now_ns + S)
+    sent, request, reply = sim.messages() or ()
+    assert sent.boot_ns == sent.sent_ns * 102 // 100
+    assert sent.wall_ns == WALL_NS + sent.sent_ns + 5 * S
+    assert (request.boot_ns, request.wall_ns) == (None, None)
+    assert reply.boot_ns == reply.sent_ns * 102 // 100
