@@ -485,11 +485,11 @@ def show(run: str | None, store: Path, *, verbose: bool, diagram: str | None, as
     result = show_path(find_run(store, run))
     if diagram is not None:
         from splitbrain.report.message_diagram import write_diagram  # noqa: PLC0415
+        from splitbrain.shrink import kept_anomaly  # noqa: PLC0415
 
+        file = None if diagram == "-" else Path(diagram)
         with _readers_may_leave():
-            write_diagram(_console(), result, None if diagram == "-" else Path(diagram))
-            if diagram != "-":
-                click.echo(f"the diagram is written to {diagram}")
+            write_diagram(_console(), result, kept_anomaly(result), file)
         return VALID
     with _readers_may_leave():
         if as_json:

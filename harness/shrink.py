@@ -16,6 +16,7 @@ from splitbrain.core.run import Monitor, Plan, RunResult
 from splitbrain.core.shrunk import Shrunk
 from splitbrain.core.simulated import OnlySimulated, require_hosted
 from splitbrain.core.system import System, Thresholds
+from splitbrain.core.verdict import Anomaly
 from splitbrain.execute import execute, prepare
 from splitbrain.presses import presses
 from splitbrain.report.quiet import Quiet
@@ -91,6 +92,15 @@ def shrink(
         has_hosts=not isinstance(_system(plan), OnlySimulated),
         interrupted=interrupted,
     )
+
+
+def kept_anomaly(result: RunResult) -> Anomaly | None:
+    """Give the anomaly that shrinking this run keeps, whatever proves it; None of a valid one."""
+    try:
+        expected = None if result.plan is None else _expected(result.plan)
+        return target_of(result, None, expected).found(result.verdicts)
+    except UsageError:
+        return None
 
 
 def require_hosts(path: Path) -> None:

@@ -18,7 +18,8 @@ class Alphabet:
 
     start, end, fail_end: ends of a bar. line: its body. open_line, arrow: an operation that never
     ended. unknown: the moment at which its client gave up. broken: time is left out here. shade:
-    a fault is active. left, right: from an argument, to a result (right may be two cells).
+    a fault is active. mark: a record that proves something. left, right: from an argument, to a
+    result (right may be two cells).
     """
 
     ascii_only: bool
@@ -31,6 +32,7 @@ class Alphabet:
     unknown: str
     broken: str
     shade: str
+    mark: str
     tick: str
     left: str
     right: str
@@ -74,6 +76,7 @@ UNICODE = Alphabet(
     unknown="?",
     broken="≈",
     shade="░",
+    mark="◆",
     tick="┴",
     left="←",
     right="→",
@@ -97,6 +100,7 @@ ASCII = Alphabet(
     unknown="?",
     broken="~",
     shade=":",
+    mark="#",
     tick="+",
     left="<-",
     right="->",

@@ -12,16 +12,20 @@ from splitbrain.core.run import RunResult
 from splitbrain.core.verdict import Anomaly
 from splitbrain.report.alphabet import alphabet_of
 from splitbrain.report.fault_span import main_start_ns
-from splitbrain.report.message_scene import message_scene
+from splitbrain.report.message_scene import Limits, message_scene
 from splitbrain.report.message_svg import message_svg
 from splitbrain.report.message_text import message_lines
 
-TEXT_MESSAGES = 60
-SVG_MESSAGES = 250
+TEXT_LIMITS = Limits(messages=60, operations=10, faults=6)
+"""About 120 lines."""
+
+SVG_LIMITS = Limits(messages=120, operations=16, faults=12)
 
 
-def write_diagram(console: Console, result: RunResult, file: Path | None) -> None:
-    """Print the diagram of a run, or write it as SVG.
+def write_diagram(
+    console: Console, result: RunResult, anomaly: Anomaly | None, file: Path | None
+) -> None:
+    """Print the diagram of a run around an anomaly, or write it as SVG and say so.
 
     Raises: UsageError for a run without a record of its messages or a file of another kind,
     StoreError when the file cannot be written.
@@ -32,10 +36,11 @@ def write_diagram(console: Console, result: RunResult, file: Path | None) -> Non
     if file is not None and file.suffix != ".svg":
         message = f"a diagram is written as FILE.svg, not as {file}: name RUN before --diagram"
         raise UsageError(message)
+    alphabet = alphabet_of(console)
     scene = message_scene(
         result.evidence,
-        _clearest(result),
-        limit=TEXT_MESSAGES if file is None else SVG_MESSAGES,
+        anomaly,
+        limits=TEXT_LIMITS if file is None else SVG_LIMITS,
         origin_ns=main_start_ns(result.evidence),
     )
     if file is not None:
@@ -44,17 +49,8 @@ def write_diagram(console: Console, result: RunResult, file: Path | None) -> Non
         except OSError as error:
             message = f"cannot write {file}: {error.strerror}"
             raise StoreError(message) from error
+        shown = alphabet.text(str(file))
+        console.print(Text(f"the diagram is written to {shown}"), soft_wrap=True)
         return
-    for line in message_lines(scene, console.width, alphabet_of(console)):
+    for line in message_lines(scene, console.width, alphabet):
         console.print(Text(line), soft_wrap=True, highlight=False)
-
-
-def _clearest(result: RunResult) -> Anomaly | None:
-    """Give the anomaly that fewest operations prove, of those that any do."""
-    shown = [
-        anomaly
-        for verdict in result.verdicts.values()
-        for anomaly in verdict.anomalies
-        if anomaly.operations
-    ]
-    return min(shown, key=lambda anomaly: len(anomaly.operations), default=None)

@@ -5,6 +5,7 @@ Only shapes and texts, all of them escaped: no scripts, no styles from elsewhere
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from xml.sax.saxutils import escape
@@ -13,12 +14,14 @@ from splitbrain.core.message import Message
 from splitbrain.core.operation import Operation
 from splitbrain.report.alphabet import UNICODE
 from splitbrain.report.fault_span import FaultSpan
-from splitbrain.report.message_scene import MessageScene
+from splitbrain.report.message_scene import MessageScene, client_of, words_of
 from splitbrain.report.operation_text import operation_text
+from splitbrain.report.proof_mark import mark_text
 
 LANE, CLIENT_LANE, HEAD, STEP, LEFT = 120, 230, 26, 16, 90
 LINE = 12
 OPERATION_CELLS = 34
+TEXT_CELLS = 80
 NS_PER_MS = 1_000_000
 
 
@@ -38,24 +41,34 @@ class _Picture:
             moments |= {message.sent_ns, message.arrived_ns or message.sent_ns}
         for item in scene.operations:
             moments |= {item.start_ns, item.end_ns or scene.end_ns}
+        moments |= {mark.time_ns for mark in scene.marks}
         for span in scene.faults:
             moments |= {span.active_ns or scene.begin_ns, span.healed_ns or scene.end_ns}
         inside = sorted(m for m in moments if scene.begin_ns <= m <= scene.end_ns)
         begun = Counter(self._first_lane(span) for span in scene.faults if self._had_begun(span))
         self._top = HEAD + LINE * max(begun.values(), default=0) + STEP
-        self._y = {moment: self._top + STEP * number for number, moment in enumerate(inside)}
-        self._bottom = self._top + STEP * max(1, len(inside) - 1)
-        clients = {f"p{item.process}" for item in scene.operations}
+        marked = Counter(mark.time_ns for mark in scene.marks)
+        self._y: dict[int, int] = {}
+        self._bottom = self._top - STEP
+        for moment in inside:
+            above = marked[moment] + 1 if moment in marked else 0  # there stand the words of marks
+            self._bottom += STEP + LINE * above
+            self._y[moment] = self._bottom
+        self._bottom = max(self._bottom, self._top + STEP)
+        clients = set(map(client_of, scene.operations))
         self._x: dict[str, int] = {}
         self._width = LEFT
         for name in scene.lanes:
             self._x[name] = self._width + LANE // 2
             self._width += CLIENT_LANE if name in clients else LANE
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in scene.left_out)
+        words = f"not shown: {kinds}" if kinds else ""
+        self._left_out = textwrap.wrap(words, TEXT_CELLS, break_on_hyphens=False)
         self._sent = Counter((item.sender, item.sent_ns) for item in scene.messages)
 
     def parts(self) -> Iterator[str]:
         """Give the elements: what lies behind others first."""
-        width, height = self._width, self._bottom + 50
+        width, height = self._width, self._bottom + 50 + LINE * max(0, len(self._left_out) - 1)
         yield (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
             f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="10">'
@@ -77,10 +90,10 @@ class _Picture:
                 yield from self._arrow(message, message.arrived_ns)
         yield from self._lost()
         yield from self._operation_names()
+        yield from self._marks()
         yield from self._fault_names()
-        if self._scene.left_out:
-            kinds = ", ".join(f"{count:,} {kind}" for kind, count in self._scene.left_out)
-            yield _text(LEFT, self._bottom + 36, f"not shown: {kinds}", colour="#666")
+        for number, line in enumerate(self._left_out):
+            yield _text(LEFT, self._bottom + 36 + LINE * number, line, colour="#666")
         yield "</svg>"
 
     def _times(self) -> Iterator[str]:
@@ -131,7 +144,7 @@ class _Picture:
         # Arrows that begin at one point are told apart near their heads.
         part = 0.7 if self._sent[message.sender, message.sent_ns] > 1 else 0.3
         near, height = x + (to - x) * part, y + (end - y) * part - 3
-        yield _text(near, height, message.kind, anchor="middle", colour="#345", size=9)
+        yield _text(near, height, words_of(message), anchor="middle", colour="#345", size=9)
 
     def _lost(self) -> Iterator[str]:
         """Draw what never arrived as a stub, one for all of a kind that were sent at one moment."""
@@ -166,10 +179,21 @@ class _Picture:
             words = operation_text(item, UNICODE, OPERATION_CELLS)
             yield _text(x + 10, top + height / 2 + 3, words, size=11)
 
+    def _marks(self) -> Iterator[str]:
+        """Draw what proves the anomaly: diamonds on their lanes, and a line for each above them."""
+        lines = Counter(mark.time_ns for mark in self._scene.marks)
+        for mark in self._scene.marks:
+            x, y = self._x[mark.node], self._at(mark.time_ns)
+            yield f'<path d="M{x} {y - 6} L{x + 6} {y} L{x} {y + 6} L{x - 6} {y} z" fill="#c22"/>'
+            above = y + 4 - LINE * lines[mark.time_ns]
+            lines[mark.time_ns] -= 1
+            words = mark_text(mark, UNICODE, TEXT_CELLS)
+            yield _text(x + 8, above, words, colour="#c22", size=11)
+
     def _operations(self) -> Iterator[tuple[Operation, int, int, int]]:
         """Give the operations, each with the place, top and height of its bar."""
         for item in self._scene.operations:
-            x = self._x.get(f"p{item.process}")
+            x = self._x.get(client_of(item))
             if x is not None:
                 top = self._at(item.start_ns)
                 bottom = self._at(self._scene.end_ns if item.end_ns is None else item.end_ns)
@@ -189,7 +213,7 @@ def _text(
     x: float, y: float, words: str, *, anchor: str = "start", colour: str = "#222", size: int = 10
 ) -> str:
     """Give words, and white behind them, since not every viewer knows of `paint-order`."""
-    shown = escape(UNICODE.text(words, 80))
+    shown = escape(UNICODE.text(words, TEXT_CELLS))
     place = f'x="{x:g}" y="{y:g}" text-anchor="{anchor}" font-size="{size}"'
     return (
         f'<text {place} fill="white" stroke="white" stroke-width="3" aria-hidden="true">{shown}'

@@ -12,15 +12,21 @@ from splitbrain.core.evidence import Evidence, from_journal
 from splitbrain.core.fault import After, At, Condition, Fault, Resolved, Schedule, When
 from splitbrain.core.generator import Context, Invocation, Pending
 from splitbrain.core.journal import Complete, FaultEvent, Invoke, Phase
+from splitbrain.core.operation import Operation, Outcome
 from splitbrain.core.planned import PlannedOperation, planned_of
 from splitbrain.core.run import Plan, RunResult
 from splitbrain.core.verdict import Anomaly, Status, invalid, unknown, valid
 from splitbrain.generators.replay import replay
+from splitbrain.shrink import kept_anomaly
 from splitbrain.shrinking.shrinker import Shrinker
 from splitbrain.shrinking.target import Target, target_of
 from splitbrain.shrinking.timed import timed
 
 TARGET = Target(checker="c", anomaly="lost")
+READ = Operation(
+    process=0, session=0, f="read", node="n1", invoke_index=0, complete_index=1, start_ns=0,
+    end_ns=1, outcome=Outcome.OK,
+)  # fmt: skip
 
 
 def result(plan=None, verdicts=None):
@@ -295,6 +301,18 @@ def test_the_target_is_what_was_found_first_or_what_was_asked_for():
     assert target_of(run, None, "lost") == Target(checker="b", anomaly="lost")
     assert target_of(run, None, "other") == Target(checker="b", anomaly="stale")
     assert target_of(run, "c") == TARGET
+
+
+def test_what_a_diagram_shows_is_what_shrinking_keeps_whatever_proves_it():
+    traced, read = (
+        Anomaly(name=name, explanation="e", operations=operations)
+        for name, operations in (("two-leaders", ()), ("stale-read", (READ,)))
+    )
+    found = {"raft": invalid([traced]), "linearizable": invalid([read])}
+    assert kept_anomaly(result(verdicts=found)) is traced
+    plan = Plan(system="raft", workload="register", bug="stale-read", cluster="sim")
+    assert kept_anomaly(result(plan, found)) is read
+    assert kept_anomaly(result(verdicts={"a": valid()})) is None
 
 
 @pytest.mark.parametrize(
