@@ -482,6 +482,9 @@ def show(run: str | None, store: Path, *, verbose: bool, diagram: str | None, as
     from splitbrain.report.console import show_result  # noqa: PLC0415
     from splitbrain.runtime.store import find_run  # noqa: PLC0415
 
+    if as_json and diagram is not None:
+        message = "--json and --diagram exclude each other"
+        raise UsageError(message)
     result = show_path(find_run(store, run))
     if diagram is not None:
         from splitbrain.report.message_diagram import write_diagram  # noqa: PLC0415

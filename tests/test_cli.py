@@ -143,6 +143,7 @@ def test_a_malformed_history_is_named_with_its_line(files: Path) -> None:
         (["check", "line\nbreak\x1b[31m"], "there is no file line\\nbreak\\x1b[31m"),
         (["show"], "holds no run yet"),
         (["show", "nothing"], "there is no run at nothing"),
+        (["show", "--json", "--diagram"], "--json and --diagram exclude each other"),
         (["list", "things"], "things"),
         (["no-such-command"], "no-such-command"),
     ],
@@ -211,6 +212,24 @@ def test_a_diagram_says_where_it_is_written(
     assert cli.run_command(["show", *store, "--diagram", str(file)]) == exit_code.VALID
     assert capsys.readouterr().out == f"the diagram is written to {file}\n"
     assert file.read_text().startswith("<")
+
+
+@pytest.mark.parametrize("file", [[], ["d.svg"]])
+def test_a_run_without_messages_says_so_in_place_of_its_diagram(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    file: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    load = ["--messages", "--nemesis", "none", "--time-limit", "0.5"]
+    cli.run_command(["run", "--cluster", "sim", *load])
+    path = (tmp_path / "store" / "latest").resolve()
+    (path / "messages.jsonl").write_bytes(b"")
+    capsys.readouterr()
+    assert cli.run_command(["show", "--diagram", *file]) == exit_code.VALID
+    assert capsys.readouterr().out == f"no messages were sent in {path}\n"
+    assert not (tmp_path / "d.svg").exists()
 
 
 def test_a_schedule_with_a_mistake_is_named_with_its_fault_and_field(tmp_path: Path) -> None:

@@ -37,6 +37,10 @@ def write_diagram(
         message = f"a diagram is written as FILE.svg, not as {file}: name RUN before --diagram"
         raise UsageError(message)
     alphabet = alphabet_of(console)
+    if not result.evidence.messages:
+        path = alphabet.text(str(result.path))
+        console.print(Text(f"no messages were sent in {path}"), soft_wrap=True)
+        return
     scene = message_scene(
         result.evidence,
         anomaly,
