@@ -74,7 +74,9 @@ class _Drawing:
             yield when, rank, self._arrow(when, message)
         for mark in scene.marks:
             text = mark_text(mark, self._alphabet, MARK_LINES * self._words)
-            first, *rest = textwrap.wrap(text, self._words)[:MARK_LINES]
+            first, *rest = textwrap.wrap(
+                text, self._words, max_lines=MARK_LINES, placeholder=f" {self._alphabet.ellipsis}"
+            )
             yield mark.time_ns, 2, self._at(mark.time_ns, {mark.node: self._alphabet.mark}, first)
             for more in rest:
                 yield mark.time_ns, 2, " " * TIME_CELLS + self._lanes({}, more)
