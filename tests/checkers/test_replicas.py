@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from toy_store import NODES, N, Store, W, sound, told
 
 from splitbrain.checkers.convergence import Convergence
 from splitbrain.checkers.durability import Durability
@@ -16,142 +16,12 @@ from splitbrain.checkers.replicas.version import Seen
 from splitbrain.checkers.ring import Ring, points_of, replicas_of, shares
 from splitbrain.checkers.siblings import Siblings, Write, maximal
 from splitbrain.checkers.vector_clocks import VectorClocks
-from splitbrain.core.evidence import Evidence, Trace
+from splitbrain.core.evidence import Evidence
 from splitbrain.core.history import History
 from splitbrain.core.journal import Phase
-from splitbrain.core.operation import Operation, Outcome
 from splitbrain.core.verdict import Status
 
-NODES = ("n1", "n2", "n3", "n4")
-BITS, VNODES, N, W = 32, 32, 3, 2
 ALL = (Convergence(), Durability(), Quorum(), Siblings(), VectorClocks(), Ring())
-
-
-class Store:
-    """Writes go to all replicas at once; what each session had seen is its context.
-
-    Everything is kept as sets of dots, so nothing of the checkers' arithmetic is in it.
-    """
-
-    def __init__(self, seed, conflict="siblings"):
-        self.random = random.Random(seed)
-        self.conflict = conflict
-        self.points = points_of(NODES, VNODES, BITS)
-        self.numbers = dict.fromkeys(NODES, 0)
-        self.records = {node: [] for node in NODES}
-        self.boots = dict.fromkeys(NODES, 0)
-        self.versions = {}
-        self.seen = {}
-        self.operations = []
-        self.clock = 0
-        for node in NODES:
-            self.boot(node)
-
-    def record(self, node, event, **fields):
-        boot = f"{node}-{self.boots[node]}"
-        seq = sum(item["boot"] == boot for item in self.records[node])
-        self.records[node].append({"boot": boot, "seq": seq, "event": event, **fields})
-
-    def boot(self, node):
-        self.boots[node] += 1
-        self.record(node, "boot", bugs=[], number=self.numbers[node])
-
-    def replicas(self, key):
-        return replicas_of(key, self.points, NODES, BITS, N)
-
-    def write(self, key, session_seen=None, deleted=False):
-        """Write by a session that had seen these dots; none of its own means all that is there."""
-        node = self.random.choice(NODES)
-        self.numbers[node] += self.random.randint(1, 3)
-        dot = (node, self.numbers[node])
-        held = self.versions.setdefault(key, {})
-        context = set(self.seen.get(key, ())) if session_seen is None else set(session_seen)
-        begun, self.clock = self.clock, self.clock + 2
-        value = None if deleted else f"v{begun}"
-        stamp = begun
-        seen = self.seen.setdefault(key, set())
-        seen |= context | {dot}
-        if self.conflict == "siblings":
-            for gone in [other for other in held if other in context]:
-                del held[gone]
-        else:
-            held.clear()
-        held[dot] = (stamp, context, value, deleted)
-        for replica in self.replicas(key):
-            versions = [[*name, fields[0]] for name, fields in held.items()]
-            self.record(replica, "stored", **self.place(key), seen=told(seen), versions=versions,
-                        **{"for": None})  # fmt: skip
-        acks = sorted(self.random.sample(self.replicas(key), self.random.randint(W, N)))
-        self.record(
-            node, "acked", **self.place(key), dot=list(dot), stamp=stamp, context=told(context),
-            value=value, deleted=deleted, asked=self.replicas(key), acks=acks, hints={}, needed=W,
-        )  # fmt: skip
-        self.operations.append(
-            Operation(
-                process=len(self.operations),
-                session=0,
-                f="delete" if deleted else "write",
-                key=key,
-                argument=value,
-                outcome=Outcome.OK,
-                invoke_index=begun,
-                complete_index=begun + 1,
-            )
-        )
-        return dot
-
-    def place(self, key):
-        return {"level": "eventual", "key": key}
-
-    def cell(self, key):
-        versions = [
-            {"dot": list(d), "stamp": s, "context": told(c), "value": v, "deleted": gone}
-            for d, (s, c, v, gone) in sorted(self.versions[key].items())
-        ]
-        return {
-            **self.place(key), "conflict": self.conflict, "replicas": self.replicas(key),
-            "seen": told(self.seen[key]), "versions": versions,
-        }  # fmt: skip
-
-    def evidence(self):
-        ring = {"bits": BITS, "vnodes": VNODES, "n": N}
-        dumps = {
-            node: {
-                "cells": [self.cell(key) for key in self.versions if node in self.replicas(key)],
-                "hints": [],
-                "causal": {"applied": {}},
-                "ring": {**ring, "points": [list(point) for point in self.points]},
-                "members": list(NODES),
-            }
-            for node in NODES
-        }
-        traces = {
-            node: Trace(node=node, records=tuple(records)) for node, records in self.records.items()
-        }
-        return Evidence(
-            history=History.of(self.operations),
-            dumps=dumps,
-            traces=traces,
-            phases=((0, Phase(name="final", time_ns=0, settled=True)),),
-            facts={"n": N, "r": 2, "w": W, "level": "eventual", "levels": ["eventual"]},
-        )
-
-
-def told(dots):
-    """Say what was seen, with a clock as far as one has no gaps of its own making."""
-    return {"clock": {}, "dots": [list(dot) for dot in sorted(dots)]}
-
-
-def sound(seed, conflict="siblings", writes=12):
-    store = Store(seed, conflict)
-    for _ in range(writes):
-        key = store.random.choice(["a", "b"])
-        known = sorted(store.seen.get(key, ()))
-        partly = store.random.sample(known, store.random.randint(0, len(known)))
-        store.write(key, store.random.choice([None, partly]))
-        if store.random.random() < 0.2:
-            store.boot(store.random.choice(NODES))
-    return store
 
 
 def found(checker, evidence):
