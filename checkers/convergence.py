@@ -38,7 +38,7 @@ class Convergence:
         unsettled = unsettled_reason(evidence)
         if unsettled is not None:
             return unknown(unsettled)
-        dumps = Dumps.of(evidence.dumps or {})
+        dumps = Dumps.of(evidence.dumps or {}, evidence.traces or {})
         findings = Findings(reasons=list(dumps.missing))
         unmended = 0
         for place in dumps.cells:

@@ -23,6 +23,7 @@ from splitbrain.checkers.replicas.findings import (
     shown_write,
     unsettled_reason,
 )
+from splitbrain.checkers.replicas.left import Left
 from splitbrain.checkers.replicas.trace import Acked, Traces
 from splitbrain.checkers.replicas.version import Cell, Version, named
 from splitbrain.core.evidence import Evidence, Need
@@ -45,10 +46,10 @@ class Durability:
     def check(self, evidence: Evidence) -> Verdict:
         """Look for each acknowledged write in the dumps."""
         assert evidence.history is not None
-        dumps = Dumps.of(evidence.dumps or {})
-        traces = Traces.of((evidence.traces or {}).values())
+        left = Left.of(evidence)
+        dumps, traces = left.dumps, left.traces
         writes = _Writes.of(evidence.history)
-        findings = Findings(reasons=[*dumps.missing, *traces.gaps])
+        findings = Findings(reasons=[*left.missing])
         untraced = writes.untraced(traces, evidence.facts)
         if untraced:
             findings.reasons.append(
@@ -60,9 +61,9 @@ class Durability:
         by_place: dict[Place, list[Acked]] = {}
         for write in traces.acked:
             by_place.setdefault(write.place, []).append(write)
-        left = _Evidence(dumps, traces, writes, evidence.facts, by_place)
+        case = _Evidence(dumps, traces, writes, evidence.facts, by_place)
         for write in traces.acked:
-            _look_for(write, left, findings)
+            _look_for(write, case, findings)
         return findings.verdict(
             len(traces.acked),
             "no write was acknowledged: there was nothing to lose",

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from splitbrain.checkers.replicas.dump import Dumps
 from splitbrain.checkers.replicas.findings import Findings, listed, shown_write
+from splitbrain.checkers.replicas.left import Left
 from splitbrain.checkers.replicas.trace import Acked, Traces
 from splitbrain.checkers.replicas.version import named
 from splitbrain.core.evidence import Evidence, Need
@@ -34,9 +35,9 @@ class Quorum:
 
     def check(self, evidence: Evidence) -> Verdict:
         """Count the durable replicas of each acknowledged write."""
-        dumps = Dumps.of(evidence.dumps or {})
-        traces = Traces.of((evidence.traces or {}).values())
-        findings = Findings(reasons=[*traces.gaps])
+        left = Left.of(evidence)
+        dumps, traces = left.dumps, left.traces
+        findings = Findings(reasons=[*left.missing])
         for write in traces.acked:
             _judge(write, dumps, traces, evidence.facts, findings)
         return findings.verdict(

@@ -49,12 +49,15 @@ class Ring:
 
     def check(self, evidence: Evidence) -> Verdict:
         """Compare the rings of all nodes, and where they look for keys."""
-        dumps = Dumps.of(evidence.dumps or {})
+        dumps = Dumps.of(evidence.dumps or {}, evidence.traces or {})
         findings = Findings(reasons=list(dumps.missing))
         members = sorted({name for own in dumps.members.values() for name in own})
         shapes = {node: _shape(ring) for node, ring in dumps.rings.items()}
         findings.reasons += [
             f"the ring of {node} cannot be read" for node, shape in shapes.items() if shape is None
+        ]
+        findings.reasons += [
+            f"the dump of {node} shows no ring" for node in dumps.members if node not in shapes
         ]
         known = {node: shape for node, shape in shapes.items() if shape is not None}
         _check_agreement(known, findings)

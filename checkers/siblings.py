@@ -13,14 +13,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from splitbrain.checkers.replicas.dump import Dumps, Place
+from splitbrain.checkers.replicas.dump import Place
 from splitbrain.checkers.replicas.findings import (
     Findings,
     are_mended,
     shown_cell,
     unsettled_reason,
 )
-from splitbrain.checkers.replicas.trace import Acked, Traces
+from splitbrain.checkers.replicas.left import Left
+from splitbrain.checkers.replicas.trace import Acked
 from splitbrain.checkers.replicas.version import Cell, Dot, Seen, named
 from splitbrain.core.evidence import Evidence, Need
 from splitbrain.core.history import FAIL_CODE, History
@@ -44,9 +45,9 @@ class Siblings:
         if unsettled is not None:
             return unknown(unsettled)
         assert evidence.history is not None
-        dumps = Dumps.of(evidence.dumps or {})
-        traces = Traces.of((evidence.traces or {}).values())
-        findings = Findings(reasons=[*dumps.missing, *traces.gaps])
+        left = Left.of(evidence)
+        dumps, traces = left.dumps, left.traces
+        findings = Findings(reasons=[*left.missing])
         written = _written(evidence.history)
         acked: dict[Place, list[Acked]] = {}
         for write in traces.acked:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from splitbrain.checkers.replicas.dump import Dumps, Place
+from splitbrain.checkers.replicas.dump import Place
 from splitbrain.checkers.replicas.findings import Findings, shown_cell, shown_write
+from splitbrain.checkers.replicas.left import Left
 from splitbrain.checkers.replicas.trace import Traces
 from splitbrain.checkers.replicas.version import Cell, Dot, named
 from splitbrain.core.evidence import Evidence, Need
@@ -30,9 +31,9 @@ class VectorClocks:
 
     def check(self, evidence: Evidence) -> Verdict:
         """Look at every version that a dump or an acknowledgement names."""
-        dumps = Dumps.of(evidence.dumps or {})
-        traces = Traces.of((evidence.traces or {}).values())
-        findings = Findings(reasons=[*dumps.missing, *traces.gaps])
+        left = Left.of(evidence)
+        dumps, traces = left.dumps, left.traces
+        findings = Findings(reasons=[*left.missing])
         cells = list(dumps.all_cells())
         for cell in cells:
             _check_cell(cell, findings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,8 +28,8 @@ class Dumps:
     missing: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, dumps: Mapping[str, Value]) -> Dumps:
-        """Read the dumps by node."""
+    def of(cls, dumps: Mapping[str, Value], nodes: Iterable[str] = ()) -> Dumps:
+        """Read the dumps by node. nodes: that are known otherwise, and must have left one."""
         result = cls()
         for node, dump in sorted(dumps.items()):
             if not isinstance(dump, dict):
@@ -39,20 +39,24 @@ class Dumps:
                 result._take(node, dump)
             except NoEvidenceError as error:
                 result.missing.append(f"the dump of {node}: {error}")
-        silent = {name for names in result.members.values() for name in names} - set(dumps)
-        result.missing.extend(f"{node} left no dump" for node in sorted(silent))
+        named = {name for names in result.members.values() for name in names} | set(nodes)
+        silent = sorted(named - set(dumps))
+        result.missing.extend(f"{node} left no dump" for node in silent)
+        if not named and not dumps:
+            result.missing.append("no node left a dump")
         return result
 
     def _take(self, node: str, dump: Mapping[str, Any]) -> None:
         cells, hints = _list(dump, "cells"), _list(dump, "hints")
-        found = [_cell(node, item) for item in cells]
-        self.members[node] = tuple(map(str, _list(dump, "members")))
-        for cell in found:
-            own = self.cells.setdefault(cell.place, {})
-            if node in own:
+        members = tuple(map(str, _list(dump, "members")))
+        found: dict[Place, Cell] = {}
+        for cell in (_cell(node, item) for item in cells):
+            if found.setdefault(cell.place, cell) is not cell:
                 message = f"the key {cell.place[1][:60]} stands there twice"
                 raise NoEvidenceError(message)
-            own[node] = cell
+        self.members[node] = members
+        for place, cell in found.items():
+            self.cells.setdefault(place, {})[node] = cell
         self.hints[node] = [item if isinstance(item, dict) else {} for item in hints]
         ring = dump.get("ring")
         if isinstance(ring, dict):

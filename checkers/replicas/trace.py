@@ -93,6 +93,12 @@ class Traces:
             result._read(trace)
         return result
 
+    def named(self) -> set[str]:
+        """Give all nodes that have a trace, or that a coordinator names."""
+        writes = self.acked
+        told = (name for w in writes for name in (*w.asked, *w.acks, *w.hints, *w.hints.values()))
+        return self.nodes | set(told)
+
     def _read(self, trace: Trace) -> None:
         boot, due = None, 0
         for at, record in enumerate(trace.records):
