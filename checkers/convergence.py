@@ -3,7 +3,8 @@
 DeCandia et al., "Dynamo: Amazon's Highly Available Key-value Store", SOSP 2007, section 4.7. That a
 replica lags while faults are about is no fault; nothing is claimed unless the system had settled.
 Where nothing mends replicas (the fact `mends`), they need not be equal: those that differ are
-counted, and no more.
+counted, and no more. A tombstone may be missing, since replicas bury theirs one after the other;
+that one was lost instead is for `durability` to say, which has the traces.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from splitbrain.checkers.replicas.dump import Dumps, Place
 from splitbrain.checkers.replicas.findings import (
     Findings,
     are_mended,
+    listed,
     shown_cell,
     unsettled_reason,
 )
@@ -85,26 +87,32 @@ def _limit(unmended: int) -> str:
 def _differ(dumps: Dumps, place: Place) -> bool:
     """Tell whether the replicas of a key differ."""
     absent, present = _replicas(dumps, place)
-    unequal = any(not _equal(present[0], other) for other in present[1:])
-    return unequal or bool(absent and present)
+    return bool(absent) or any(not _equal(present[0], other) for other in present[1:])
 
 
 def _replicas(dumps: Dumps, place: Place) -> tuple[list[str], list[Cell]]:
-    """Give those of a key's replicas that do not hold it, and the cells of those that do."""
+    """Give those of a key's replicas that lack it, and the cells of those that hold it.
+
+    Of a key of which nothing but tombstones is there nobody lacks any: those are being buried.
+    """
     held = dumps.cells[place]
     due = [node for node in dumps.replicas(place) if node in dumps.members]
-    return [n for n in due if n not in held], [held[n] for n in due if n in held]
+    absent = [] if dumps.is_leaving(place) else [node for node in due if node not in held]
+    return absent, [held[node] for node in due if node in held]
 
 
 def _compare(dumps: Dumps, place: Place, findings: Findings) -> None:
     level, key = place
     absent, present = _replicas(dumps, place)
-    if absent and present:
+    if absent:
+        shown = present[0] if present else min(dumps.cells[place].values(), key=lambda c: c.node)
+        holder = shown.node if present else f"{shown.node}, which is none of its replicas,"
+        lack = "does not" if len(absent) == 1 else "do not"
         findings.add(
             "missing-replica",
-            f"{', '.join(absent)} must hold key {key} ({level}), and does not, although "
-            f"{present[0].node} does and all is healed and settled",
-            map(shown_cell, present[:1]),
+            f"{listed(absent)} must hold key {key} ({level}), and {lack}, although {holder} does "
+            "and all is healed and settled",
+            (shown_cell(shown),),
         )
     for other in present[1:]:
         if not _equal(present[0], other):

@@ -12,9 +12,9 @@ and the other ones must where something mends replicas afterwards (the fact `men
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from splitbrain.checkers.replicas.dump import Dumps, Place
+from splitbrain.checkers.replicas.dump import Place
 from splitbrain.checkers.replicas.findings import (
     Findings,
     are_mended,
@@ -61,7 +61,7 @@ class Durability:
         by_place: dict[Place, list[Acked]] = {}
         for write in traces.acked:
             by_place.setdefault(write.place, []).append(write)
-        case = _Evidence(dumps, traces, writes, evidence.facts, by_place)
+        case = _Case(left, writes, evidence.facts, by_place)
         for write in traces.acked:
             _look_for(write, case, findings)
         return findings.verdict(
@@ -113,86 +113,105 @@ def _is_sequential(key: Value, facts: Mapping[str, Value]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Evidence:
+class _Case:
     """What a write is looked for in."""
 
-    dumps: Dumps
-    traces: Traces
+    left: Left
     writes: _Writes
     facts: Mapping[str, Value]
     by_place: Mapping[Place, Sequence[Acked]]
 
 
-def _look_for(write: Acked, left: _Evidence, findings: Findings) -> None:
-    dumps, traces, writes = left.dumps, left.traces, left.writes
-    place = write.place
+def _look_for(write: Acked, case: _Case, findings: Findings) -> None:
+    dumps, writes, place = case.left.dumps, case.writes, write.place
     own = writes.of_version(place, write.value) if not write.deleted else None
     operations = [] if own is None else [own]
     held = dumps.cells.get(place, {})
-    what = f"{named(write.dot)} to key {place[1]} ({place[0]})"
-    if not held:
-        if dumps.members and not any((n, place) in traces.buried for n in traces.nodes):
-            findings.add(
-                "lost-write",
-                f"the write {what} was acknowledged by {write.node}, and no replica holds the key",
-                (shown_write(write),),
-                operations,
-            )
-        return
-    holders: list[str] = []
-    lacking: list[str] = []
-    for node in dumps.replicas(place):
+    what = f"the write {named(write.dot)} to key {place[1]} ({place[0]})"
+    looked = _Looked()
+    for node in dumps.replicas(place) or sorted(case.left.nodes):
         cell = held.get(node)
-        if node not in dumps.members or (cell is None and (node, place) in traces.buried):
-            continue
-        by = None if cell is None else _excuse(write, cell, left.by_place[place])
+        by = None if cell is None else _excuse(write, cell, case.by_place[place])
         if cell is None or by is None:
-            lacking.append(node)
+            _without(write, node, case.left, looked).append(node)
             continue
-        holders.append(node)
+        looked.holders.append(node)
         winner = writes.of_version(place, by.value)
-        if by.dot != write.dot and own and winner and _outlives(cell, left.facts, write, by):
+        if by.dot != write.dot and own and winner and _outlives(cell, case.facts, write, by):
             ended = winner.complete_index
             if winner.outcome is Outcome.OK and ended is not None and ended < own.invoke_index:
                 findings.add(
                     "lost-write",
-                    f"the write {what} was acknowledged by {write.node}, and on {node} it is "
+                    f"{what} was acknowledged by {write.node}, and on {node} it is "
                     f"outranked by {named(by.dot)}, which had ended before it began: the stamp "
                     f"{by.stamp} is greater than {write.stamp}, and the later write is gone",
                     (shown_write(write), shown_cell(cell)),
                     [own, winner],
                 )
                 return
-    claim = _claim(write, holders, lacking, is_mended=are_mended(place[0], left.facts))
+    is_mended = bool(held) and are_mended(place[0], case.facts)
+    claim = _claim(write, looked, is_held=bool(held), is_mended=is_mended)
     if claim is not None:
         name, told, node = claim
         cell = held.get(node)
         findings.add(
             name,
-            f"the write {what} was acknowledged by {write.node}, and {told}",
+            f"{what} was acknowledged by {write.node}, and {told}",
             (shown_write(write), *(() if cell is None else (shown_cell(cell),))),
             operations,
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """The replicas by what their dumps say of a write; all nodes where nobody knows the replicas.
+
+    buried: it was deleted there, rightly. hidden: what would tell is missing.
+    """
+
+    holders: list[str] = field(default_factory=list)
+    buried: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
+
+
+def _without(write: Acked, node: str, left: Left, looked: _Looked) -> list[str]:
+    """Say what it means that a node shows neither a write nor what replaced it."""
+    if node not in left.dumps.members:
+        return looked.hidden
+    if left.is_excused(write, node):
+        return looked.buried
+    return looked.hidden if left.is_doubtful(write, node) else looked.lacking
+
+
 def _claim(
-    write: Acked, holders: Sequence[str], lacking: Sequence[str], *, is_mended: bool
+    write: Acked, looked: _Looked, *, is_held: bool, is_mended: bool
 ) -> tuple[str, str, str] | None:
     """Give the name of what is wrong, the rest of its sentence, and a node that shows it."""
-    if not lacking:
+    if not looked.lacking:
         return None
+    first = looked.lacking[0]
+    if not (looked.holders or looked.buried or looked.hidden):
+        what = "it or anything that replaced it" if is_held else "the key"
+        return "lost-write", f"no replica holds {what}", first
     nothing = "neither it nor anything that replaced it"
-    if not holders:
-        return "lost-write", "no replica holds it or anything that replaced it", lacking[0]
-    rest = f"{listed(holders)} still {'does' if len(holders) == 1 else 'do'}"
-    for node in lacking:
+    for node in looked.lacking:
         if node in write.acks:
-            told = f"{node}, which had told that it was durable there, holds {nothing}; {rest}"
-            return "forgotten-write", told, node
+            told = f"{node}, which had told that it was durable there, holds {nothing}"
+            return "forgotten-write", f"{told}; {_others(looked)}", node
     if not is_mended:
         return None
-    told = f"{lacking[0]}, a replica of the key, holds {nothing}; {rest}"
-    return "under-replicated", told, lacking[0]
+    told = f"{first}, a replica of the key, holds {nothing}; {_others(looked)}"
+    return "under-replicated", told, first
+
+
+def _others(looked: _Looked) -> str:
+    """Say what the other replicas have."""
+    if looked.holders:
+        return f"{listed(looked.holders)} still {'does' if len(looked.holders) == 1 else 'do'}"
+    if looked.buried:
+        return f"{listed(looked.buried)} had it, and dropped it as it was deleted"
+    return f"whether {listed(looked.hidden)} did cannot be known"
 
 
 def _excuse(write: Acked, cell: Cell, others: Sequence[Acked]) -> Version | None:

@@ -51,9 +51,8 @@ class Quorum:
 def _judge(
     write: Acked, dumps: Dumps, traces: Traces, facts: Mapping[str, Value], findings: Findings
 ) -> None:
-    cells = dumps.cells.get(write.place, {})
     replicas = dumps.replicas(write.place)
-    keeps_one = all(cell.keeps_one for cell in cells.values())
+    keeps_one = all(cell.keeps_one for cell in dumps.cells.get(write.place, {}).values())
     what = f"{write.node} acknowledged the write {named(write.dot)} to key {write.place[1]}"
     sloppy = facts.get("sloppy") is True and write.place[0] == "eventual"
     counted = _counted(write, replicas, sloppy=sloppy)

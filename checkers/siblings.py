@@ -58,10 +58,12 @@ class Siblings:
             if not all(cell.keeps_one for cell in own.values())
         ]
         for place in kept:
-            is_buried = any(at == place for _, at in traces.buried)
-            writes = _writes(acked.get(place, ()), dumps.cells[place].values())
+            own = acked.get(place, ())
+            writes = _writes(own, dumps.cells[place].values())
             is_mended = are_mended(place[0], evidence.facts)
-            case = _Case(writes, maximal(writes), written.get(place[1]), is_buried, is_mended)
+            wanted = maximal(writes)
+            due = [write for write in own if write.dot in wanted]
+            case = _Case(left, writes, wanted, due, written.get(place[1]), is_mended)
             for cell in dumps.cells[place].values():
                 if cell.node in dumps.replicas(place):
                     _judge(cell, case, findings)
@@ -77,11 +79,10 @@ class Siblings:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A write that is known. is_acked: that it happened is certain. acks: who had it durably."""
+    """A write that is known. acks: who had it durably."""
 
     dot: Dot
     context: Seen
-    is_acked: bool
     acks: frozenset[str] = frozenset()
 
 
@@ -97,35 +98,40 @@ def maximal(writes: Iterable[Write]) -> frozenset[Dot]:
 
 def _writes(acked: Iterable[Acked], cells: Iterable[Cell]) -> list[Write]:
     """Give all writes of a key that anything tells of, those of unknown outcome too."""
-    found = {w.dot: Write(w.dot, w.context, is_acked=True, acks=frozenset(w.acks)) for w in acked}
+    found = {w.dot: Write(w.dot, w.context, frozenset(w.acks)) for w in acked}
     for cell in cells:
         for version in cell.versions:
-            found.setdefault(version.dot, Write(version.dot, version.context, is_acked=False))
+            found.setdefault(version.dot, Write(version.dot, version.context))
     return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """What must be there of one key. written: the values it may have, None where nobody knows."""
+    """What must be there of one key.
 
+    wanted: what no writer had seen. due: the acknowledged ones of these. written: the values that
+    may be there, None where nobody knows.
+    """
+
+    left: Left
     writes: list[Write]
     wanted: frozenset[Dot]
+    due: list[Acked]
     written: set[str] | None
-    is_buried: bool
     is_mended: bool
 
-    def heard(self, cell: Cell, write: Write) -> bool:
+    def heard(self, cell: Cell, write: Write | Acked) -> bool:
         """Tell whether the holder of a cell must have heard of a write."""
         return self.is_mended or cell.node in write.acks or cell.seen.covers(write.dot)
 
 
 def _judge(cell: Cell, case: _Case, findings: Findings) -> None:
     held = {version.dot: version for version in cell.versions}
-    writes, wanted = case.writes, case.wanted
-    key = canonical(cell.key)
-    for write in writes:
-        lacks = write.dot in wanted and write.dot not in held and not case.is_buried
-        if write.is_acked and lacks and case.heard(cell, write):
+    left, key = case.left, canonical(cell.key)
+    for write in case.due:
+        if write.dot in held or not case.heard(cell, write):
+            continue
+        if not (left.is_excused(write, cell.node) or left.is_doubtful(write, cell.node)):
             findings.add(
                 "lost-sibling",
                 f"the write {named(write.dot)} to key {key} was acknowledged, no later writer had "
@@ -134,8 +140,8 @@ def _judge(cell: Cell, case: _Case, findings: Findings) -> None:
             )
     for dot, version in held.items():
         by = None
-        if dot not in wanted:
-            later = (w for w in writes if w.dot != dot and w.context.covers(dot))
+        if dot not in case.wanted:
+            later = (w for w in case.writes if w.dot != dot and w.context.covers(dot))
             by = next((w for w in later if case.heard(cell, w)), None)
         if by is not None:
             name = "false-conflict" if by.dot in held else "resurrected-sibling"

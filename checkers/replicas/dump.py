@@ -70,6 +70,22 @@ class Dumps:
         """Give every cell of every node."""
         return (cell for own in self.cells.values() for cell in own.values())
 
+    def keeps_one(self, place: Place) -> bool | None:
+        """Tell whether cells of a place keep one version alone; None where none is there to say."""
+        cells = self.cells.get(place)
+        return all(cell.keeps_one for cell in cells.values()) if cells else None
+
+    def is_leaving(self, place: Place) -> bool:
+        """Tell whether nothing is there of a key but tombstones, which are to be buried.
+
+        Some replicas may have dropped theirs, and who never had any takes none any more. At
+        `causal` tombstones stay.
+        """
+        cells = self.cells.get(place, {}).values()
+        if place[0] == "causal" or not cells:
+            return False
+        return all(cell.versions and all(v.deleted for v in cell.versions) for cell in cells)
+
     def replicas(self, place: Place) -> tuple[str, ...]:
         """Give the nodes that must hold a key, as most of its holders find them; () if unknown."""
         lists = [cell.replicas for cell in self.cells.get(place, {}).values()]

@@ -33,13 +33,20 @@ class Stored:
     seen: Seen
     ranks: frozenset[tuple[int, str, int]]
 
-    def keeps(self, dot: Dot, stamp: int, *, keeps_one: bool) -> bool:
-        """Tell whether a write is in it: held, or seen and overwritten, or outranked."""
-        if any((actor, number) == dot for _, actor, number in self.ranks):
+    def keeps(self, dot: Dot, stamp: int, *, keeps_one: bool | None) -> bool:
+        """Tell whether a write is in it: held, or seen and overwritten, or outranked.
+
+        keeps_one: None where nobody says of which kind the cell is; then either may be.
+        """
+        if self.holds(dot):
             return True
-        if keeps_one:
-            return any(rank > (stamp, *dot) for rank in self.ranks)
-        return self.seen.covers(dot)
+        if keeps_one is not False and any(rank > (stamp, *dot) for rank in self.ranks):
+            return True
+        return keeps_one is not True and self.seen.covers(dot)
+
+    def holds(self, dot: Dot) -> bool:
+        """Tell whether the version with this dot is in it."""
+        return any((actor, number) == dot for _, actor, number in self.ranks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +74,15 @@ class Traces:
     """What the traces tell. stored: by node and place; a place is level and key.
 
     applied: the writes of `causal` that a node made durable, with the record's place in its trace.
-    buried: places whose tombstones were dropped, by node. boots: of each node, the place in its
-    trace and the number above which its new dots are. gapped: nodes whose trace has gaps.
+    buried: where in a node's trace the tombstones of a place were dropped. boots: of each node, the
+    place in its trace and the number above which its new dots are. gapped: nodes whose trace has
+    gaps.
     """
 
     acked: list[Acked] = field(default_factory=list)
     stored: dict[tuple[str, Place], list[Stored]] = field(default_factory=dict)
     applied: dict[str, dict[Dot, int]] = field(default_factory=dict)
-    buried: set[tuple[str, Place]] = field(default_factory=set)
+    buried: dict[Place, dict[str, list[int]]] = field(default_factory=dict)
     boots: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     gaps: list[str] = field(default_factory=list)
     gapped: set[str] = field(default_factory=set)
@@ -130,11 +138,33 @@ class Traces:
         elif event == "applied":
             self.applied.setdefault(node, {}).setdefault(dot_of(record["dot"]), at)
         elif event == "buried":
-            self.buried.add((node, place_of(record)))
+            self.buried.setdefault(place_of(record), {}).setdefault(node, []).append(at)
         elif event == "acked":
             self.acked.append(_acked(node, at, record))
 
-    def durable(self, node: str, write: Acked, *, keeps_one: bool, hint_for: str | None) -> bool:
+    def buriers(self, write: Acked, *, keeps_one: bool | None) -> set[str]:
+        """Give the nodes that dropped a cell in which a write was overwritten by tombstones.
+
+        Who stored it again afterwards is none of them.
+        """
+        return {
+            node
+            for node, burials in self.buried.get(write.place, {}).items()
+            if any(self._buries(node, at, write, keeps_one=keeps_one) for at in burials)
+        }
+
+    def _buries(self, node: str, at: int, write: Acked, *, keeps_one: bool | None) -> bool:
+        own = [s for s in self.stored.get((node, write.place), ()) if s.hint_for is None]
+        before = [stored for stored in own if stored.at < at]
+        return (
+            bool(before)
+            and before[-1].keeps(write.dot, write.stamp, keeps_one=keeps_one)
+            and not any(stored.at > at and stored.holds(write.dot) for stored in own)
+        )
+
+    def durable(
+        self, node: str, write: Acked, *, keeps_one: bool | None, hint_for: str | None
+    ) -> bool:
         """Tell whether a node's trace shows that it made a write durable.
 
         On the node that acknowledges it must stand before that; of other nodes nothing but the

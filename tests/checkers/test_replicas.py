@@ -44,7 +44,7 @@ dots = st.tuples(st.sampled_from("xy"), st.integers(1, 4))
 
 @given(st.dictionaries(dots, st.sets(dots, max_size=4), max_size=6))
 def test_maximal_elements_against_their_definition(contexts):
-    writes = [Write(d, Seen({}, frozenset(c)), is_acked=True) for d, c in contexts.items()]
+    writes = [Write(d, Seen({}, frozenset(c))) for d, c in contexts.items()]
     wanted = set(contexts)
     for one in contexts:
         for other, context in contexts.items():

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
 from hypothesis import strategies as st
-from toy_store import NODES, sound, told
+from toy_store import NODES, grave, sound, told
 
 from splitbrain.checkers.convergence import Convergence
 from splitbrain.checkers.durability import Durability
@@ -169,3 +170,178 @@ def test_a_dump_that_cannot_be_used_is_not_used_in_part():
         verdict = checker.check(evidence)
         assert verdict.status is Status.UNKNOWN, (checker.name, verdict)
         assert any(f"the dump of {node}" in reason for reason in verdict.reasons)
+
+
+# What was buried is gone rightly, and nothing else is.
+
+
+@given(seeds, conflicts)
+def test_tombstones_that_are_buried_one_at_a_time_are_sound(seed, conflict):
+    evidence = grave(seed, conflict).evidence()
+    for checker in ALL:
+        verdict = checker.check(evidence)
+        if is_judged(checker, conflict):
+            assert verdict.status is Status.VALID, (checker.name, verdict)
+
+
+def test_what_was_written_after_a_burial_is_not_buried():
+    first, second = ("n1", 1), ("n1", 2)
+    own = {
+        "n1": [acked(first, None), BURIED, stored(second, seen=[first, second]),
+               acked(second, context=[first])],
+    }  # fmt: skip
+    rest = [BURIED, stored(second, seen=[first, second])]
+    traces = [trace(node, stored(first), *own.get(node, rest)) for node in REPLICAS]
+    both = (("delete", None), ("write", "v"))
+    evidence = evidence_of([*traces, trace("n4")], dumped(), both)
+    verdict = Durability().check(evidence)
+    assert found(Durability(), evidence) == ["lost-write"]
+    assert "n1:2" in verdict.anomalies[0].explanation
+    buried = [trace(node, stored(first), *own.get(node, rest), BURIED) for node in REPLICAS]
+    assert Durability().check(evidence_of([*buried, trace("n4")], dumped(), both)).valid
+
+
+def test_a_replica_that_loses_what_others_bury_forgot_it():
+    dot = ("n1", 1)
+    traces = [
+        trace("n1", stored(dot), acked(dot, None), BURIED),
+        trace("n2", stored(dot)),
+        trace("n3", stored(dot), BURIED),
+        trace("n4"),
+    ]
+    evidence = evidence_of(traces, dumped(), [("delete", None)])
+    assert found(Durability(), evidence) == ["forgotten-write"]
+    assert "n2" in Durability().check(evidence).anomalies[0].explanation
+
+
+def test_a_sibling_is_not_excused_by_an_older_burial():
+    """n1:1 was buried, n1:2 came after it and is lost; n1:3, which had not seen it, is there."""
+    first, second, third = ("n1", 1), ("n1", 2), ("n1", 3)
+    seen = [second, third]
+    rest = [stored(first), BURIED, stored(second), stored(third, seen=seen)]
+    own = [stored(first), acked(first, None), BURIED, stored(second), acked(second, "v")]
+    traces = [
+        trace("n1", *own, stored(third, seen=seen), acked(third, "w")),
+        trace("n2", *rest),
+        trace("n3", *rest),
+        trace("n4"),
+    ]
+    cells = {node: [cell((third, "w"), conflict="siblings", seen=seen)] for node in REPLICAS}
+    operations = [("delete", None), ("write", "v"), ("write", "w")]
+    evidence = evidence_of(traces, dumped(**cells), operations)
+    anomalies = Siblings().check(evidence).anomalies
+    assert {anomaly.name for anomaly in anomalies} == {"lost-sibling"}
+    assert all("n1:2" in anomaly.explanation for anomaly in anomalies)
+
+
+# Loss is claimed only of what all can be seen of.
+
+
+@pytest.mark.parametrize("gone", [["n1", "n2", "n3"], ["n1", "n2"], ["n3"]])
+def test_a_write_is_not_lost_while_a_replica_has_no_dump(gone):
+    evidence = without(one_write(), dumps=gone)
+    assert Durability().check(evidence).status is Status.UNKNOWN
+
+
+def test_a_write_is_not_lost_while_the_one_that_acknowledged_it_has_no_dump():
+    """Nothing mends: n1 never heard of it, n2 holds an older one, and n3 alone has it."""
+    old, new = ("n2", 1), ("n3", 2)
+    traces = [
+        trace("n1"),
+        trace("n2", stored(old), acked(old, "u", acks=["n2"], needed=1)),
+        trace("n3", stored(new), acked(new, "v", acks=["n3"], needed=1)),
+        trace("n4"),
+    ]
+    dumps = dumped(n2=[cell((old, "u"))], n3=[cell((new, "v"))])
+    operations = [("write", "u"), ("write", "v")]
+    evidence = evidence_of(traces, dumps, operations, r=1, w=1, mends=False, timestamps="causal")
+    assert Durability().check(evidence).valid
+    assert Durability().check(without(evidence, dumps=["n3"])).status is Status.UNKNOWN
+
+
+def test_a_replica_whose_dump_proves_that_it_forgot_is_told_though_others_have_none():
+    evidence = one_write()
+    evidence.dumps["n2"]["cells"] = []
+    assert found(Durability(), evidence) == ["forgotten-write"]
+    assert found(Durability(), without(evidence, dumps=["n1", "n3"])) == ["forgotten-write"]
+
+
+@given(seeds, conflicts, st.booleans(), st.data())
+def test_sound_evidence_of_which_some_is_missing_is_never_invalid(seed, conflict, mends, data):
+    make = data.draw(st.sampled_from([sound, grave]))
+    evidence = make(seed, conflict, writes=data.draw(st.integers(1, 8))).evidence()
+    evidence = replace(evidence, facts={**evidence.facts, "mends": mends})
+    less, names = lessened(evidence, data)
+    for checker in ALL:
+        verdict = checker.check(less)
+        wanted = names if checker in TRACED else {line for line in names if "dump" in line}
+        assert verdict.status is not Status.INVALID, (checker.name, verdict)
+        if wanted:
+            assert verdict.status is Status.UNKNOWN, checker.name
+            assert all(any(name in line for line in verdict.reasons) for name in wanted)
+
+
+@given(seeds, conflicts, st.booleans(), st.data())
+def test_what_is_claimed_of_a_part_is_true_of_the_whole(seed, conflict, mends, data):
+    """Versions and cells are dropped; what is found without some evidence, is found with it."""
+    make = data.draw(st.sampled_from([sound, grave]))
+    evidence = make(seed, conflict, writes=data.draw(st.integers(1, 8))).evidence()
+    evidence = replace(evidence, facts={**evidence.facts, "mends": mends})
+    for dump in evidence.dumps.values():
+        dump["cells"] = [c for c in dump["cells"] if data.draw(st.integers(0, 4))]
+        for c in dump["cells"]:
+            c["versions"] = [v for v in c["versions"] if data.draw(st.integers(0, 4))]
+    less, _ = lessened(evidence, data)
+    for checker in ALL:
+        if checker.check(less).status is Status.INVALID:
+            assert checker.check(evidence).status is Status.INVALID, checker.name
+
+
+def lessened(evidence, data):
+    """Take dumps, traces and records away; give what is left, and the names of what is missing."""
+    nodes = st.sampled_from(NODES)
+    dumps, traces = data.draw(st.sets(nodes, max_size=3)), data.draw(st.sets(nodes, max_size=2))
+    less = without(evidence, dumps, traces)
+    kept = dict(less.traces)
+    names = {f"{node} left no dump" for node in dumps}
+    for node, whole in less.traces.items():
+        if data.draw(st.integers(0, 3)) == 0 and len(whole.records) > 2:
+            first = data.draw(st.integers(0, len(whole.records) - 2))
+            last = data.draw(st.integers(first, len(whole.records) - 2))
+            following = whole.records[last + 1]
+            if following["boot"] == whole.records[first]["boot"] or following["seq"]:
+                kept[node] = replace(
+                    whole, records=(*whole.records[:first], *whole.records[last + 1 :])
+                )
+                names.add(f"the trace of {node}")
+    names |= {f"the trace of {node} is missing" for node in traces}
+    return replace(less, traces=kept), names
+
+
+# Convergence: whoever holds a key, its replicas must.
+
+
+def test_a_key_that_only_a_stranger_holds_is_missing():
+    dot = ("n4", 1)
+    evidence = evidence_of([trace("n4")], dumped(n4=[cell((dot, "v"))]))
+    assert found(Convergence(), evidence) == ["missing-replica"]
+    anomaly = Convergence().check(evidence).anomalies[0]
+    assert "n1, n2, n3" in anomaly.explanation
+    assert "n4, which is none of its replicas" in anomaly.explanation
+    unmended = replace(evidence, facts={**FACTS, "mends": False})
+    assert "the replicas of 1 key differ" in Convergence().check(unmended).reasons[0]
+    assert Convergence().check(without(evidence, dumps=REPLICAS)).status is Status.UNKNOWN
+
+
+def test_a_tombstone_may_be_missing_and_a_value_may_not():
+    first, second = ("n1", 1), ("n1", 2)
+    tombstone = cell((first, None))
+    assert Convergence().check(evidence_of([], dumped(n1=[tombstone], n2=[tombstone]))).valid
+    beside = cell((first, None), (second, "v"), conflict="siblings")
+    evidence = evidence_of([], dumped(n1=[beside], n2=[beside]))
+    assert found(Convergence(), evidence) == ["missing-replica"]
+    differing = evidence_of([], dumped(n1=[tombstone], n2=[cell((second, None))]))
+    assert found(Convergence(), differing) == ["diverged-replicas"]
+    at_causal = {**tombstone, "level": "causal"}
+    evidence = evidence_of([], dumped(n1=[at_causal], n2=[at_causal]))
+    assert found(Convergence(), evidence) == ["missing-replica"]
