@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from splitbrain.checkers.replicas.dump import Dumps
 from splitbrain.checkers.replicas.findings import Findings, listed, shown_write
 from splitbrain.checkers.replicas.left import Left
-from splitbrain.checkers.replicas.trace import Acked, Traces
+from splitbrain.checkers.replicas.trace import Acked
 from splitbrain.checkers.replicas.version import named
 from splitbrain.core.evidence import Evidence, Need
 from splitbrain.core.value import Value
@@ -36,10 +35,10 @@ class Quorum:
     def check(self, evidence: Evidence) -> Verdict:
         """Count the durable replicas of each acknowledged write."""
         left = Left.of(evidence)
-        dumps, traces = left.dumps, left.traces
+        traces = left.traces
         findings = Findings(reasons=[*left.missing])
         for write in traces.acked:
-            _judge(write, dumps, traces, evidence.facts, findings)
+            _judge(write, left, evidence.facts, findings)
         return findings.verdict(
             len(traces.acked),
             "no write was acknowledged: there was no quorum to look at",
@@ -48,16 +47,15 @@ class Quorum:
         )
 
 
-def _judge(
-    write: Acked, dumps: Dumps, traces: Traces, facts: Mapping[str, Value], findings: Findings
-) -> None:
+def _judge(write: Acked, left: Left, facts: Mapping[str, Value], findings: Findings) -> None:
+    dumps, traces = left.dumps, left.traces
     replicas = dumps.replicas(write.place)
-    keeps_one = all(cell.keeps_one for cell in dumps.cells.get(write.place, {}).values())
+    keeps_one = dumps.keeps_one(write.place)
     what = f"{write.node} acknowledged the write {named(write.dot)} to key {write.place[1]}"
     sloppy = facts.get("sloppy") is True and write.place[0] == "eventual"
     counted = _counted(write, replicas, sloppy=sloppy)
-    asked = facts.get("w")
-    if write.place[0] != "causal" and isinstance(asked, int) and write.needed < asked:
+    asked = _write_quorum(facts, len(left.nodes))
+    if write.place[0] != "causal" and asked is not None and write.needed < asked:
         findings.add(
             "quorum-too-small",
             f"{what} by {write.needed}, although W is {asked}",
@@ -90,7 +88,7 @@ def _judge(
     for node, owner in counted.items():
         if traces.durable(node, write, keeps_one=keeps_one, hint_for=owner):
             proved += 1
-        elif node in traces.gapped or node not in traces.nodes:
+        elif node not in left.whole:
             doubtful.append(node)
         else:
             unproved.append(node)
@@ -106,6 +104,17 @@ def _judge(
             f"whether the traces of {listed(doubtful)} would show acknowledged writes cannot be "
             "known: they are missing or have gaps"
         )
+
+
+def _write_quorum(facts: Mapping[str, Value], nodes: int) -> int | None:
+    """Give W as far as there are so many nodes; None where nobody promised one."""
+    n, w = facts.get("n"), facts.get("w")
+    if not isinstance(w, int):
+        return None
+    replicas = min(n, nodes) if isinstance(n, int) else nodes
+    if facts.get("write_availability") == "majority":
+        return replicas // 2 + 1
+    return min(w, replicas)
 
 
 def _counted(write: Acked, replicas: tuple[str, ...], *, sloppy: bool) -> dict[str, str | None]:

@@ -345,3 +345,48 @@ def test_a_tombstone_may_be_missing_and_a_value_may_not():
     at_causal = {**tombstone, "level": "causal"}
     evidence = evidence_of([], dumped(n1=[at_causal], n2=[at_causal]))
     assert found(Convergence(), evidence) == ["missing-replica"]
+
+
+# Quorums.
+
+
+def overwritten_by_a_lower_stamp(*last):
+    """n3 heard of the delete, by a clock behind, before it heard of what that had seen."""
+    first, delete = ("n1", 100), ("n2", 50)
+    both = stored(delete, seen=[first, delete])
+    traces = [
+        trace("n1", stored(first), acked(first, needed=3), both, *last),
+        trace("n2", stored(first), both, acked(delete, None, context=[first], needed=3), *last),
+        trace("n3", both, *last),
+    ]
+    here = cell((delete, None), conflict="siblings", seen=[first, delete])
+    cells = {} if last else {node: [here] for node in REPLICAS}
+    dumps = {node: {**dump, "members": REPLICAS} for node, dump in dumped(**cells).items()}
+    del dumps["n4"]
+    return evidence_of(traces, dumps, [("write", "v"), ("delete", None)], w=3)
+
+
+def test_of_a_key_that_was_buried_nobody_says_what_it_keeps():
+    assert Quorum().check(overwritten_by_a_lower_stamp()).valid
+    assert Quorum().check(overwritten_by_a_lower_stamp(BURIED)).valid
+
+
+@pytest.mark.parametrize(
+    ("facts", "needed"),
+    [({"n": 3, "w": 3}, 2), ({"n": 5, "w": 3, "write_availability": "majority"}, 2)],
+)
+def test_there_are_no_more_replicas_than_nodes(facts, needed):
+    """W is what the options say, as far as there are so many nodes."""
+    nodes = ["n1", "n2", "n3"][: 2 if facts["n"] == 3 else 3]
+    dot = ("n1", 1)
+
+    def run(needed):
+        own = acked(dot, acks=nodes[:needed], asked=nodes, needed=needed)
+        traces = [trace("n1", stored(dot), own), *(trace(n, stored(dot)) for n in nodes[1:])]
+        here = {**cell((dot, "v")), "replicas": nodes}
+        dumps = dumped(**{node: [here] for node in nodes})
+        members = {node: {**dumps[node], "members": nodes} for node in nodes}
+        return evidence_of(traces, members, **facts)
+
+    assert Quorum().check(run(needed)).valid
+    assert found(Quorum(), run(needed - 1)) == ["quorum-too-small"]
