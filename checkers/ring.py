@@ -1,15 +1,14 @@
-"""The hash ring: all nodes agree on it, it is balanced, and it moves no more keys than it must.
+"""The hash ring: all nodes agree on it, it is the one promised, and it moves no key for nothing.
 
 Karger et al. 1997; DeCandia et al., "Dynamo", SOSP 2007, section 4.2. Points are hashes of a node's
 name and a number alone: that is what makes a node that joins or leaves move its own keys and no
-others. The shares of n nodes with V points each vary around 1/n like those of a Dirichlet
-distribution; more than four standard deviations away is no chance.
+others. Such a ring cannot be wrong, and its shares are figures. If the points are others, and yet
+chance, the share of one of n nodes with V points each has the distribution Beta(V, (n-1)V).
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +20,11 @@ from splitbrain.core.evidence import Evidence, Need
 from splitbrain.core.value import Value, canonical
 from splitbrain.core.verdict import Verdict
 
-SIGMAS = 4.0
+CHANCE = 1e-9
+"""How likely it may be that chance makes the shares of a ring as uneven as is called unbalanced."""
+
 _SPARSE = 16
+_MOST_VNODES = 1 << 16
 
 Points = tuple[tuple[int, str], ...]
 
@@ -64,6 +66,7 @@ class Ring:
         shape = next(iter(known.values()), None)
         if shape is None:
             return findings.verdict(0, "no node shows a ring: there was nothing to look at")
+        promised = _check_promise(shape, len(members), evidence.facts, findings)
         bits, vnodes, points = shape.bits, shape.vnodes, shape.points
         wanted = points_of(members, vnodes, bits) if points else ()
         if points != wanted:
@@ -73,10 +76,10 @@ class Ring:
                 "joins or leaves moves keys of others",
                 ({"first difference": _difference(points, wanted)},),
             )
-        _check_balance(points, members, vnodes, bits, findings)
+            _check_balance(points, members, vnodes, bits, findings)
         cells = [cell for cell in dumps.all_cells() if cell.level != "causal"]
         for cell in cells:
-            _check_replicas(cell, shape, members, findings)
+            _check_replicas(cell, shape, members, promised, findings)
         return findings.verdict(
             len(cells) + len(points),
             "there are neither points nor keys: there was nothing to look at",
@@ -127,7 +130,7 @@ def _shape(ring: Mapping[str, object]) -> _Shape | None:
     bits, vnodes, n, points = (ring.get(name) for name in ("bits", "vnodes", "n", "points"))
     if not (isinstance(bits, int) and isinstance(vnodes, int) and isinstance(n, int)):
         return None
-    if not 1 <= bits <= 64 or not isinstance(points, list):
+    if not (1 <= bits <= 64 and 1 <= vnodes <= _MOST_VNODES) or not isinstance(points, list):
         return None
     found: list[tuple[int, str]] = []
     for item in points:
@@ -153,29 +156,63 @@ def _check_agreement(shapes: Mapping[str, _Shape], findings: Findings) -> None:
             return
 
 
+def _check_promise(
+    shape: _Shape, count: int, facts: Mapping[str, Value], findings: Findings
+) -> int:
+    """Compare a ring with what the run promised, and give how many replicas a key must have."""
+    told: dict[str, tuple[int, object]] = {
+        "N": (shape.n, facts.get("n")),
+        "points a node": (shape.vnodes, facts.get("vnodes")),
+        "bits a point": (shape.bits, facts.get("ring_bits")),
+    }
+    broken = [
+        f"{name}: {found}, and not {wanted}"
+        for name, (found, wanted) in told.items()
+        if isinstance(wanted, int) and found != (min(wanted, count) if name == "N" else wanted)
+    ]
+    replication = facts.get("replication")
+    if isinstance(replication, str) and (replication == "simple") is bool(shape.points):
+        has = "has points" if shape.points else "has no points"
+        broken.append(f"replication is {replication!r}, and the ring {has}")
+    if broken:
+        findings.add(
+            "ring-not-promised",
+            f"the ring that the nodes have is not the one promised: {'; '.join(broken)}",
+            ({"bits": shape.bits, "vnodes": shape.vnodes, "n": shape.n},),
+        )
+    promised = facts.get("n")
+    return min(promised if isinstance(promised, int) else shape.n, count)
+
+
 def _check_balance(
     points: Points, members: Sequence[str], vnodes: int, bits: int, findings: Findings
 ) -> None:
-    """Compare each node's share with 1/n; a ring with hardly more room than points has none."""
+    """Ask whether chance gives each node's share, where a ring has much more room than points.
+
+    Of so many nodes one may be the unlucky one: each must be less likely by their number.
+    """
+    from scipy.special import betainc, betaincc  # noqa: PLC0415 - slow to import, and rarely needed
+
     count = len(members)
     if not points or count < 2 or (1 << bits) < _SPARSE * count * vnodes:
         return
-    even = 1 / count
-    sigma = math.sqrt(even * (1 - even) / (count * vnodes + 1))
+    even, others = 1 / count, (count - 1) * vnodes
     parts = shares(points, bits)
     for node in members:
         part = parts.get(node, 0.0)
-        if abs(part - even) > SIGMAS * sigma:
+        tail = betaincc if part > even else betainc
+        if tail(vnodes, others, min(max(part, 0.0), 1.0)) < CHANCE / count:
             findings.add(
                 "unbalanced-ring",
                 f"{node} has {part:.1%} of the ring, and {even:.1%} is even: with {vnodes} points "
-                f"a node, chance gives {SIGMAS * sigma:.1%} more or less",
+                f"a node, chance does so less than once in {count / CHANCE:.0e} rings",
                 ({"shares": dict(parts)},),
             )
 
 
-def _check_replicas(cell: Cell, shape: _Shape, members: Sequence[str], findings: Findings) -> None:
-    n = shape.n
+def _check_replicas(
+    cell: Cell, shape: _Shape, members: Sequence[str], n: int, findings: Findings
+) -> None:
     wanted = replicas_of(cell.key, shape.points, members, shape.bits, n)
     found = list(cell.replicas)
     where = f"{cell.node} looks for key {canonical(cell.key)} on {listed(found)}"
@@ -185,7 +222,7 @@ def _check_replicas(cell: Cell, shape: _Shape, members: Sequence[str], findings:
             f"{where}: a node that stands there twice keeps one copy",
             (shown_cell(cell),),
         )
-    elif len(found) != min(n, len(members)):
+    elif len(found) != n:
         findings.add(
             "wrong-number-of-replicas",
             f"{where}: N is {n}, and there are {len(members)} nodes",

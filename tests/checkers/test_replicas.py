@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -467,3 +468,67 @@ def test_records_that_are_none_never_crash_a_checker(seed, value, name):
     )
     for checker in ALL:
         checker.check(evidence)
+
+
+def ring_dumps(names, vnodes, bits=32, n=3, points=None):
+    points = points_of(names, vnodes, bits) if points is None else points
+    shown = {"bits": bits, "vnodes": vnodes, "n": n, "points": [list(point) for point in points]}
+    replicas = replicas_of("k", points, names, bits, n)
+    cell = {"level": "eventual", "key": "k", "conflict": "lww", "replicas": replicas,
+            "seen": told([]), "versions": []}  # fmt: skip
+    dump = {"cells": [cell], "hints": [], "members": names, "ring": shown}
+    return dict.fromkeys(names, dump)
+
+
+def test_points_that_the_rule_gives_are_never_unbalanced():
+    """They depend on the names alone: their shares are figures, however far apart."""
+    for count in range(1, 51):
+        names = [f"n{number}" for number in range(1, count + 1)]
+        for vnodes in (1, 2, 3, 16, 32):
+            verdict = Ring().check(Evidence(dumps=ring_dumps(names, vnodes, n=min(3, count))))
+            assert verdict.status is Status.VALID, (count, vnodes, verdict.anomalies)
+
+
+@given(st.integers(2, 30), st.integers(1, 64), st.integers(0, 10**6))
+def test_points_by_another_hash_are_those_of_others_and_not_unbalanced(count, vnodes, seed):
+    names = [f"n{number}" for number in range(1, count + 1)]
+    chance = random.Random(seed)
+    points = sorted((chance.getrandbits(32), name) for name in names for _ in range(vnodes))
+    assert found(Ring(), Evidence(dumps=ring_dumps(names, vnodes, points=points))) == [
+        "points-of-others"
+    ]
+
+
+def test_a_node_without_points_is_unbalanced():
+    names = ["n1", "n2", "n3"]
+    points = [point for point in points_of(names, 16, 32) if point[1] != "n3"]
+    told = found(Ring(), Evidence(dumps=ring_dumps(names, 16, points=points)))
+    assert told == ["points-of-others", "unbalanced-ring"]
+
+
+def test_the_ring_is_the_one_that_was_promised():
+    names = ["n1", "n2", "n3", "n4", "n5"]
+    promised = {"n": 3, "vnodes": 16, "ring_bits": 32, "replication": "ring"}
+
+    def judged(**other):
+        return found(Ring(), Evidence(dumps=ring_dumps(names, **other), facts=promised))
+
+    assert judged(vnodes=16) == []
+    assert judged(vnodes=16, n=2) == ["ring-not-promised", "wrong-number-of-replicas"]
+    assert judged(vnodes=1) == ["ring-not-promised"]
+    assert judged(vnodes=16, bits=16) == ["ring-not-promised"]
+    assert judged(vnodes=16, points=()) == ["ring-not-promised"]
+    simple = {**promised, "replication": "simple"}
+    for points, status in ((None, Status.INVALID), ((), Status.VALID)):
+        dumps = ring_dumps(names, 16, points=points)
+        assert Ring().check(Evidence(dumps=dumps, facts=simple)).status is status
+    few = {**promised, "n": 7}
+    assert Ring().check(Evidence(dumps=ring_dumps(names, 16, n=5), facts=few)).valid
+
+
+def test_a_dump_without_a_ring_is_unknown():
+    evidence = sound(6).evidence()
+    del evidence.dumps["n3"]["ring"]
+    verdict = Ring().check(evidence)
+    assert verdict.status is Status.UNKNOWN
+    assert "the dump of n3 shows no ring" in verdict.reasons
