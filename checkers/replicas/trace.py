@@ -109,6 +109,7 @@ class Traces:
 
     def _read(self, trace: Trace) -> None:
         boot, due = None, 0
+        unread: dict[tuple[str, str], list[str]] = {}
         for at, record in enumerate(trace.records):
             if record.get("boot") != boot:
                 boot, due = record.get("boot"), 0
@@ -119,8 +120,12 @@ class Traces:
             try:
                 self._take(trace.node, at, record)
             except (NoEvidenceError, KeyError, TypeError, ValueError) as error:
-                event = str(record.get("event"))[:40]
-                self._gap(trace.node, f"its record {at} ({event}) cannot be read: {error}")
+                what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+                place = f"boot {str(boot)[:40]}, record {str(seq)[:40]}"
+                unread.setdefault((str(record.get("event"))[:40], what), []).append(place)
+        for (event, what), places in unread.items():
+            more = f", and {len(places) - 1} more like it" if places[1:] else ""
+            self._gap(trace.node, f"{places[0]} ({event}) cannot be read: {what}{more}")
 
     def _gap(self, node: str, text: str) -> None:
         self.gaps.append(f"the trace of {node}: {text}")

@@ -390,3 +390,29 @@ def test_there_are_no_more_replicas_than_nodes(facts, needed):
 
     assert Quorum().check(run(needed)).valid
     assert found(Quorum(), run(needed - 1)) == ["quorum-too-small"]
+
+
+# Records that cannot be read.
+
+
+def test_a_malformed_record_is_told_by_node_boot_and_number():
+    evidence = sound(1).evidence()
+    records = list(evidence.traces["n2"].records)
+    at = next(i for i, item in enumerate(records) if item["event"] == "stored")
+    del records[at]["for"]
+    traces = {**evidence.traces, "n2": replace(evidence.traces["n2"], records=tuple(records))}
+    where = f"boot {records[at]['boot']}, record {records[at]['seq']}"
+    line = f"the trace of n2: {where} (stored) cannot be read: it has no 'for'"
+    assert line in Quorum().check(replace(evidence, traces=traces)).reasons
+
+
+def test_records_that_fail_alike_are_told_in_one_line():
+    spoilt = [stored(("n1", number)) for number in range(1, 31)]
+    for _, fields in spoilt:
+        fields["seen"] = 7
+    evidence = one_write()
+    traces = {**evidence.traces, "n3": trace("n3", *spoilt, ("buried", {"key": None, "level": 1}))}
+    reasons = Quorum().check(replace(evidence, traces=traces)).reasons
+    (line,) = [reason for reason in reasons if "cannot be read" in reason]
+    assert line.startswith("the trace of n3: boot n3, record 1 (stored) cannot be read: 7 does not")
+    assert line.endswith(", and 29 more like it")
