@@ -269,6 +269,8 @@ def load_run(path: Path) -> StoredRun:
         messages=_read_messages(path / "messages.jsonl"),
         facts=facts if isinstance(facts, dict) else {},
     )
+    if dumps is not None and evidence.dumps is None:
+        warnings.append("dumps.json is no object by node, and is not used")
     return StoredRun(
         path=path,
         plan=plan,

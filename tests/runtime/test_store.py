@@ -185,6 +185,13 @@ def test_the_run_of_a_controller_killed_with_9_can_be_judged(tmp_path: Path):
     assert [phase.name for _, phase in stored.evidence.phases or ()] == ["main"]
 
 
+def test_dumps_that_are_no_object_are_said(run: RunDirectory):
+    run.write_json("dumps.json", [1])
+    stored = load_run(run.path)
+    assert stored.evidence.dumps is None
+    assert stored.warnings == ("dumps.json is no object by node, and is not used",)
+
+
 def test_a_torn_journal_is_said_and_a_damaged_one_is_refused(run: RunDirectory):
     whole = run.journal_path.read_bytes()
     run.journal_path.write_bytes(whole[:-3])
