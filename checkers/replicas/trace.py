@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from splitbrain.checkers.replicas.stored import Kept, Rank, Stored
 from splitbrain.checkers.replicas.version import (
     Dot,
     NoEvidenceError,
@@ -22,31 +23,6 @@ from splitbrain.core.value import Value, canonical
 
 Record = Mapping[str, Any]
 Place = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A cell became durable on a node. at: its place in the node's trace. hint_for: or None."""
-
-    at: int
-    hint_for: str | None
-    seen: Seen
-    ranks: frozenset[tuple[int, str, int]]
-
-    def keeps(self, dot: Dot, stamp: int, *, keeps_one: bool | None) -> bool:
-        """Tell whether a write is in it: held, or seen and overwritten, or outranked.
-
-        keeps_one: None where nobody says of which kind the cell is; then either may be.
-        """
-        if self.holds(dot):
-            return True
-        if keeps_one is not False and any(rank > (stamp, *dot) for rank in self.ranks):
-            return True
-        return keeps_one is not True and self.seen.covers(dot)
-
-    def holds(self, dot: Dot) -> bool:
-        """Tell whether the version with this dot is in it."""
-        return any((actor, number) == dot for _, actor, number in self.ranks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +47,9 @@ class Acked:
 
 @dataclass(slots=True)
 class Traces:
-    """What the traces tell. stored: by node and place; a place is level and key.
+    """What the traces tell. A place is level and key.
 
+    stored: what each node made durable of a place; also by whom it was for, None for itself.
     applied: the writes of `causal` that a node made durable, with the record's place in its trace.
     buried: where in a node's trace the tombstones of a place were dropped. boots: of each node, the
     place in its trace and the number above which its new dots are. gapped: nodes whose trace has
@@ -80,7 +57,7 @@ class Traces:
     """
 
     acked: list[Acked] = field(default_factory=list)
-    stored: dict[tuple[str, Place], list[Stored]] = field(default_factory=dict)
+    stored: dict[tuple[str, Place, str | None], Kept] = field(default_factory=dict)
     applied: dict[str, dict[Dot, int]] = field(default_factory=dict)
     buried: dict[Place, dict[str, list[int]]] = field(default_factory=dict)
     boots: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
@@ -136,10 +113,9 @@ class Traces:
         if event == "boot":
             self.boots.setdefault(node, []).append((at, int(record["number"])))
         elif event == "stored":
-            owner = record["for"]
-            ranks = frozenset((stamp, actor, number) for actor, number, stamp in record["versions"])
-            stored = Stored(at, owner, seen_of(record["seen"]), ranks)
-            self.stored.setdefault((node, place_of(record)), []).append(stored)
+            stored = Stored(at, seen_of(record["seen"]), tuple(map(_rank, record["versions"])))
+            place = node, place_of(record), _owner(record["for"])
+            self.stored.setdefault(place, Kept()).add(stored)
         elif event == "applied":
             self.applied.setdefault(node, {}).setdefault(dot_of(record["dot"]), at)
         elif event == "buried":
@@ -152,20 +128,12 @@ class Traces:
 
         Who stored it again afterwards is none of them.
         """
-        return {
-            node
-            for node, burials in self.buried.get(write.place, {}).items()
-            if any(self._buries(node, at, write, keeps_one=keeps_one) for at in burials)
-        }
-
-    def _buries(self, node: str, at: int, write: Acked, *, keeps_one: bool | None) -> bool:
-        own = [s for s in self.stored.get((node, write.place), ()) if s.hint_for is None]
-        before = [stored for stored in own if stored.at < at]
-        return (
-            bool(before)
-            and before[-1].keeps(write.dot, write.stamp, keeps_one=keeps_one)
-            and not any(stored.at > at and stored.holds(write.dot) for stored in own)
-        )
+        found: set[str] = set()
+        for node, burials in self.buried.get(write.place, {}).items():
+            kept = self.stored.get((node, write.place, None))
+            if kept is not None and kept.buried(write.dot, write.stamp, burials, keeps_one):
+                found.add(node)
+        return found
 
     def durable(
         self, node: str, write: Acked, *, keeps_one: bool | None, hint_for: str | None
@@ -179,17 +147,28 @@ class Traces:
         if write.place[0] == "causal":
             at = self.applied.get(node, {}).get(write.dot)
             return at is not None and (before is None or at < before)
-        return any(
-            stored.hint_for == hint_for
-            and (before is None or stored.at < before)
-            and stored.keeps(write.dot, write.stamp, keeps_one=keeps_one)
-            for stored in self.stored.get((node, write.place), ())
-        )
+        kept = self.stored.get((node, write.place, hint_for))
+        return kept is not None and kept.keeps(write.dot, write.stamp, before, keeps_one)
 
 
 def place_of(record: Record) -> Place:
     """Give level and key of a record."""
     return str(record["level"]), canonical(record["key"])
+
+
+def _owner(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    message = "it does not say whom it is for"
+    raise NoEvidenceError(message)
+
+
+def _rank(value: list[Value]) -> Rank:
+    actor, number, stamp = value
+    if type(stamp) is not int:
+        message = "a version has no stamp"
+        raise NoEvidenceError(message)
+    return stamp, *dot_of([actor, number])
 
 
 def _acked(node: str, at: int, record: Record) -> Acked:

@@ -13,6 +13,7 @@ from toy_store import NODES, N, Store, W, sound, told
 from splitbrain.checkers.convergence import Convergence
 from splitbrain.checkers.durability import Durability
 from splitbrain.checkers.quorum import Quorum
+from splitbrain.checkers.replicas.stored import Kept, Stored
 from splitbrain.checkers.replicas.version import Seen
 from splitbrain.checkers.ring import Ring, points_of, replicas_of, shares
 from splitbrain.checkers.siblings import Siblings, Write, maximal
@@ -52,6 +53,43 @@ def test_maximal_elements_against_their_definition(contexts):
             if one != other and one in context:
                 wanted.discard(one)
     assert maximal(writes) == wanted
+
+
+clocks = st.dictionaries(st.sampled_from("xy"), st.integers(1, 4))
+versions_stored = st.lists(st.tuples(st.integers(0, 3), dots), max_size=2)
+dots_seen = st.frozensets(dots, max_size=2)
+
+
+@given(st.lists(st.tuples(clocks, dots_seen, versions_stored), max_size=6), st.data())
+def test_what_a_node_kept_against_every_cell_of_it(stored, data):
+    """Each question is asked of each cell, one by one, as the definition has it."""
+    cells = [
+        Stored(2 * place, Seen(clock, seen), tuple((stamp, *dot) for stamp, dot in ranks))
+        for place, (clock, seen, ranks) in enumerate(stored)
+    ]
+    kept = Kept()
+    for cell in cells:
+        kept.add(cell)
+    stamp, dot = data.draw(st.integers(0, 3)), data.draw(dots)
+    before = data.draw(st.none() | st.integers(-1, 13))
+    keeps_one = data.draw(st.sampled_from([True, False, None]))
+
+    def keeps(cell):
+        held = {rank[1:] for rank in cell.ranks}
+        outranked = keeps_one in (True, None) and any(r > (stamp, *dot) for r in cell.ranks)
+        seen = cell.seen.clock.get(dot[0], 0) >= dot[1] or dot in cell.seen.dots
+        return dot in held or outranked or (keeps_one in (False, None) and seen)
+
+    earlier = [cell for cell in cells if before is None or cell.at < before]
+    assert kept.keeps(dot, stamp, before, keeps_one) == any(map(keeps, earlier))
+    burials = sorted(data.draw(st.sets(st.sampled_from([-1, 1, 3, 5, 7, 9, 11]), max_size=3)))
+    buried = False
+    for at in burials:
+        old = [cell for cell in cells if cell.at < at]
+        new = [cell for cell in cells if cell.at > at]
+        back = any(dot == rank[1:] for cell in new for rank in cell.ranks)
+        buried |= bool(old) and keeps(old[-1]) and not back
+    assert kept.buried(dot, stamp, burials, keeps_one) == buried
 
 
 @given(st.integers(0, 10**6), st.data())
