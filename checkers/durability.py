@@ -11,7 +11,7 @@ and the other ones must where something mends replicas afterwards (the fact `men
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from splitbrain.checkers.replicas.dump import Place
@@ -24,6 +24,7 @@ from splitbrain.checkers.replicas.findings import (
     unsettled_reason,
 )
 from splitbrain.checkers.replicas.left import Left
+from splitbrain.checkers.replicas.past import Contexts, Past
 from splitbrain.checkers.replicas.trace import Acked, Traces
 from splitbrain.checkers.replicas.version import Cell, Version, named
 from splitbrain.core.evidence import Evidence, Need
@@ -61,7 +62,8 @@ class Durability:
         by_place: dict[Place, list[Acked]] = {}
         for write in traces.acked:
             by_place.setdefault(write.place, []).append(write)
-        case = _Case(left, writes, evidence.facts, by_place)
+        contexts = {place: Contexts.of(own) for place, own in by_place.items()}
+        case = _Case(left, writes, evidence.facts, contexts)
         for write in traces.acked:
             _look_for(write, case, findings)
         return findings.verdict(
@@ -114,12 +116,31 @@ def _is_sequential(key: Value, facts: Mapping[str, Value]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """What a write is looked for in."""
+    """What a write is looked for in. pasts: of the cells that were looked at, by node and place."""
 
     left: Left
     writes: _Writes
     facts: Mapping[str, Value]
-    by_place: Mapping[Place, Sequence[Acked]]
+    contexts: Mapping[Place, Contexts]
+    pasts: dict[tuple[str, Place], Past] = field(default_factory=dict)
+
+    def excuse(self, write: Acked, cell: Cell) -> Version | None:
+        """Give the version that holds or replaced a write, None when it is lost.
+
+        What replaced it may have been replaced in its turn. Of versions that stand side by side any
+        is given: which one did it counts where one alone is kept.
+        """
+        if not cell.versions:
+            return None
+        by = cell.versions[0]
+        if cell.keeps_one:
+            by = max(cell.versions, key=lambda version: version.rank)
+            if by.rank >= (write.stamp, *write.dot):
+                return by
+        place = cell.node, cell.place
+        if place not in self.pasts:
+            self.pasts[place] = Past.of(cell, self.contexts[write.place])
+        return by if self.pasts[place].covers(write.dot) else None
 
 
 def _look_for(write: Acked, case: _Case, findings: Findings) -> None:
@@ -131,7 +152,7 @@ def _look_for(write: Acked, case: _Case, findings: Findings) -> None:
     looked = _Looked()
     for node in dumps.replicas(place) or sorted(case.left.nodes):
         cell = held.get(node)
-        by = None if cell is None else _excuse(write, cell, case.by_place[place])
+        by = None if cell is None else case.excuse(write, cell)
         if cell is None or by is None:
             _without(write, node, case.left, looked).append(node)
             continue
@@ -214,39 +235,16 @@ def _others(looked: _Looked) -> str:
     return f"whether {listed(looked.hidden)} did cannot be known"
 
 
-def _excuse(write: Acked, cell: Cell, others: Sequence[Acked]) -> Version | None:
-    """Give the version that holds or replaced a write, None when it is lost.
-
-    What replaced it may have been replaced in its turn: others are the writes to the same key.
-    """
-    rank = (write.stamp, *write.dot)
-    for version in cell.versions:
-        if version.dot == write.dot or version.context.covers(write.dot):
-            return version
-        if cell.keeps_one and version.rank > rank:
-            return version
-    due, known = [write.dot], {write.dot}
-    while due:
-        dot = due.pop()
-        for version in cell.versions:
-            if version.dot == dot or version.context.covers(dot):
-                return version
-        later = [other.dot for other in others if other.context.covers(dot)]
-        due += [dot for dot in later if dot not in known]
-        known.update(later)
-    return None
-
-
 def _outlives(cell: Cell, facts: Mapping[str, Value], write: Acked, by: Version) -> bool:
     """Tell whether the rank of versions must follow real time, or else writes are lost.
 
     A version whose writer had seen the write replaced it, whatever the clocks say.
     """
-    if by.context.covers(write.dot):
+    if by.context.covers(write.dot) or not cell.keeps_one:
         return False
     if cell.level == "strong":
         return True
-    if cell.level != "eventual" or not cell.keeps_one:
+    if cell.level != "eventual":
         return False
     if facts.get("timestamps") == "wall":
         return True

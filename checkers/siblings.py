@@ -89,11 +89,21 @@ class Write:
 def maximal(writes: Iterable[Write]) -> frozenset[Dot]:
     """Give the writes that no other's writer had seen."""
     known = list(writes)
-    return frozenset(
-        one.dot
-        for one in known
-        if not any(other.context.covers(one.dot) for other in known if other.dot != one.dot)
-    )
+    seen_by: dict[Dot, list[Dot]] = {}
+    highest: dict[str, list[tuple[int, Dot]]] = {}
+    for write in known:
+        for dot in write.context.dots:
+            seen_by.setdefault(dot, []).append(write.dot)
+        for actor, number in write.context.clock.items():
+            # Of each actor the two highest do: the write itself may have seen one of them.
+            found = highest.get(actor, [])
+            highest[actor] = sorted([*found, (number, write.dot)], reverse=True)[:2]
+
+    def is_seen(dot: Dot) -> bool:
+        above = (by for number, by in highest.get(dot[0], ()) if number >= dot[1])
+        return any(by != dot for by in (*seen_by.get(dot, ()), *above))
+
+    return frozenset(write.dot for write in known if not is_seen(write.dot))
 
 
 def _writes(acked: Iterable[Acked], cells: Iterable[Cell]) -> list[Write]:

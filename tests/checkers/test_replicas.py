@@ -13,12 +13,14 @@ from toy_store import NODES, N, Store, W, sound, told
 from splitbrain.checkers.convergence import Convergence
 from splitbrain.checkers.durability import Durability
 from splitbrain.checkers.quorum import Quorum
+from splitbrain.checkers.replicas.past import Contexts, Past
 from splitbrain.checkers.replicas.stored import Kept, Stored
-from splitbrain.checkers.replicas.version import Seen
+from splitbrain.checkers.replicas.trace import Traces
+from splitbrain.checkers.replicas.version import Cell, Seen, Version
 from splitbrain.checkers.ring import Ring, points_of, replicas_of, shares
 from splitbrain.checkers.siblings import Siblings, Write, maximal
 from splitbrain.checkers.vector_clocks import VectorClocks
-from splitbrain.core.evidence import Evidence
+from splitbrain.core.evidence import Evidence, Trace
 from splitbrain.core.history import History
 from splitbrain.core.journal import Phase
 from splitbrain.core.verdict import Status
@@ -44,20 +46,49 @@ def test_sound_evidence_is_valid(seed, conflict):
 dots = st.tuples(st.sampled_from("xy"), st.integers(1, 4))
 
 
-@given(st.dictionaries(dots, st.sets(dots, max_size=4), max_size=6))
+clocks = st.dictionaries(st.sampled_from("xy"), st.integers(1, 4))
+dots_seen = st.frozensets(dots, max_size=2)
+contexts_drawn = st.builds(Seen, clocks, dots_seen)
+
+
+@given(st.dictionaries(dots, contexts_drawn, max_size=6))
 def test_maximal_elements_against_their_definition(contexts):
-    writes = [Write(d, Seen({}, frozenset(c))) for d, c in contexts.items()]
     wanted = set(contexts)
     for one in contexts:
         for other, context in contexts.items():
-            if one != other and one in context:
+            if one != other and context.covers(one):
                 wanted.discard(one)
-    assert maximal(writes) == wanted
+    assert maximal(Write(*item) for item in contexts.items()) == wanted
 
 
-clocks = st.dictionaries(st.sampled_from("xy"), st.integers(1, 4))
+held = st.lists(st.tuples(dots, contexts_drawn), max_size=3)
+
+
+@given(held, st.lists(st.tuples(dots, contexts_drawn), max_size=6), dots)
+def test_what_a_cell_replaced_against_its_definition(versions, writes, dot):
+    """From a write to any later one whose writer had seen it, until one is there or was seen."""
+
+    def is_replaced(at, passed):
+        if any(at == own or seen.covers(at) for own, seen in versions):
+            return True
+        later = [other for other, seen in writes if seen.covers(at) and other not in passed]
+        return any(is_replaced(other, [*passed, other]) for other in later)
+
+    record = {"level": "eventual", "key": "k", "stamp": 0, "value": 0, "deleted": False}
+    rest = {"asked": [], "acks": [], "hints": {}, "needed": 1}
+    acked = [
+        {"event": "acked", **record, **rest, "dot": list(own),
+         "context": {"clock": seen.clock, "dots": [list(one) for one in seen.dots]}}
+        for own, seen in writes
+    ]  # fmt: skip
+    read = Traces.of([Trace(node="n1", records=tuple(acked))])
+    cell = Cell("n1", "eventual", "k", "siblings", (), Seen({}, frozenset()),
+                tuple(Version(own, 0, seen, 0, False) for own, seen in versions))  # fmt: skip
+    past = Past.of(cell, Contexts.of(read.acked))
+    assert past.covers(dot) == is_replaced(dot, [])
+
+
 versions_stored = st.lists(st.tuples(st.integers(0, 3), dots), max_size=2)
-dots_seen = st.frozensets(dots, max_size=2)
 
 
 @given(st.lists(st.tuples(clocks, dots_seen, versions_stored), max_size=6), st.data())
