@@ -7,6 +7,7 @@ holds it has seen; and of the versions that stand side by side, none is in the p
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 
 from splitbrain.checkers.replicas.dump import Place
@@ -107,18 +108,17 @@ def _check_numbers(traces: Traces, findings: Findings) -> None:
     comes twice is for the dots.
     """
     for node, boots in traces.boots.items():
-        own = sorted(
-            (write.at, write.dot[1], write)
-            for write in traces.acked
-            if write.node == node and write.dot[0] == node
-        )
+        own = [w for w in traces.acked if w.node == node and w.dot[0] == node]
+        due, highest = deque(sorted(own, key=lambda write: write.at)), None
         for at, number in boots[1:]:
-            before = [item for item in own if item[0] < at]
-            highest = max(before, key=lambda item: item[1], default=None)
-            if highest is not None and highest[1] > number:
+            while due and due[0].at < at:
+                write = due.popleft()
+                if highest is None or write.dot[1] > highest.dot[1]:
+                    highest = write
+            if highest is not None and highest.dot[1] > number:
                 findings.add(
                     "counter-went-back",
                     f"{node} started again and gives numbers above {number}, although it had "
-                    f"acknowledged {named(highest[2].dot)}",
-                    (shown_write(highest[2]),),
+                    f"acknowledged {named(highest.dot)}",
+                    (shown_write(highest),),
                 )

@@ -30,7 +30,7 @@ class Left:
     @classmethod
     def of(cls, evidence: Evidence) -> Left:
         """Read dumps and traces, and hold the one against the other."""
-        traces = Traces.of((evidence.traces or {}).values())
+        traces = Traces.shared((evidence.traces or {}).values())
         dumps = Dumps.of(evidence.dumps or {}, traces.named())
         members = {name for names in dumps.members.values() for name in names}
         nodes = frozenset(members | set(dumps.members) | traces.named())

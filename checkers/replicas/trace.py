@@ -6,8 +6,10 @@ gaps: what they hide proves nothing, in neither direction.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import is_
 from typing import Any
 
 from splitbrain.checkers.replicas.stored import Kept, Rank, Stored
@@ -45,7 +47,7 @@ class Acked:
     record: Record
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Traces:
     """What the traces tell. A place is level and key.
 
@@ -77,6 +79,21 @@ class Traces:
                 result._gap(trace.node, "it is empty")
             result._read(trace)
         return result
+
+    @classmethod
+    def shared(cls, traces: Iterable[Trace]) -> Traces:
+        """Read the traces, or give what was read of the very same before; nobody changes it.
+
+        Several checkers judge one run, and reading is most of their work. The last reading is kept,
+        as long as its traces are.
+        """
+        own = tuple(traces)
+        for known, reading in _last:
+            if len(known) == len(own) and all(map(is_, (ref() for ref in known), own)):
+                return reading
+        reading = cls.of(own)
+        _last[:] = [(tuple(weakref.ref(trace, _forget) for trace in own), reading)]
+        return reading
 
     def named(self) -> set[str]:
         """Give all nodes that have a trace, or that a coordinator names."""
@@ -149,6 +166,13 @@ class Traces:
             return at is not None and (before is None or at < before)
         kept = self.stored.get((node, write.place, hint_for))
         return kept is not None and kept.keeps(write.dot, write.stamp, before, keeps_one)
+
+
+_last: list[tuple[tuple[weakref.ref[Trace], ...], Traces]] = []
+
+
+def _forget(_: object) -> None:
+    _last.clear()
 
 
 def place_of(record: Record) -> Place:

@@ -39,7 +39,7 @@ class Need(StrEnum):
     LOGS = "logs"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
 class Trace:
     """The trace that one node wrote, as JSON objects in the order of the file.
 

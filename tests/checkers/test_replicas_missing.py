@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -12,6 +14,7 @@ from toy_store import NODES, grave, sound, told
 from splitbrain.checkers.convergence import Convergence
 from splitbrain.checkers.durability import Durability
 from splitbrain.checkers.quorum import Quorum
+from splitbrain.checkers.replicas.trace import Traces
 from splitbrain.checkers.ring import Ring
 from splitbrain.checkers.siblings import Siblings
 from splitbrain.checkers.vector_clocks import VectorClocks
@@ -416,3 +419,22 @@ def test_records_that_fail_alike_are_told_in_one_line():
     (line,) = [reason for reason in reasons if "cannot be read" in reason]
     assert line.startswith("the trace of n3: boot n3, record 1 (stored) cannot be read: 7 does not")
     assert line.endswith(", and 29 more like it")
+
+
+# Traces are read once.
+
+
+def test_checkers_of_one_evidence_share_one_reading_that_goes_with_it():
+    evidence = sound(1).evidence()
+    reading = Traces.shared(evidence.traces.values())
+    assert Traces.shared(evidence.traces.values()) is reading
+    other = sound(2).evidence()
+    assert Traces.shared(other.traces.values()) is not reading
+    mixed = {**other.traces, "n1": evidence.traces["n1"]}
+    assert Traces.shared(mixed.values()).acked != Traces.shared(other.traces.values()).acked
+    part = without(other, traces=["n4"]).traces
+    assert Traces.shared(part.values()).nodes == {"n1", "n2", "n3"}
+    kept = weakref.ref(Traces.shared(other.traces.values()))
+    del other, mixed, part
+    gc.collect()
+    assert kept() is None
