@@ -137,7 +137,7 @@ def _shape(ring: Mapping[str, object]) -> _Shape | None:
         if not (isinstance(item, list) and len(item) == 2):
             return None
         point, node = item
-        if not (isinstance(point, int) and isinstance(node, str)):
+        if not (type(point) is int and 0 <= point < 1 << bits and isinstance(node, str)):
             return None
         found.append((point, node))
     return _Shape(bits, vnodes, n, tuple(found))

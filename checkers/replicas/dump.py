@@ -11,6 +11,9 @@ from splitbrain.core.value import Value
 
 Place = tuple[str, str]
 
+_APPLIED: Mapping[str, type] = {"sequential": int, "causal": dict}
+"""What a dump says of the writes that its node applied, by level."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dumps:
@@ -48,7 +51,15 @@ class Dumps:
 
     def _take(self, node: str, dump: Mapping[str, Any]) -> None:
         cells, hints = _list(dump, "cells"), _list(dump, "hints")
-        members = tuple(map(str, _list(dump, "members")))
+        members = tuple(_list(dump, "members"))
+        if not all(isinstance(name, str) for name in members):
+            message = "its members are no names"
+            raise NoEvidenceError(message)
+        states = {level: dump[level] for level in _APPLIED if isinstance(dump.get(level), dict)}
+        for level, state in states.items():
+            if not isinstance(state.get("applied"), _APPLIED[level]):
+                message = f"it does not say what it applied of {level!r}"
+                raise NoEvidenceError(message)
         found: dict[Place, Cell] = {}
         for cell in (_cell(node, item) for item in cells):
             if found.setdefault(cell.place, cell) is not cell:
@@ -61,10 +72,8 @@ class Dumps:
         ring = dump.get("ring")
         if isinstance(ring, dict):
             self.rings[node] = ring
-        for level in ("sequential", "causal"):
-            state = dump.get(level)
-            if isinstance(state, dict):
-                self.applied.setdefault(level, {})[node] = state.get("applied")
+        for level, state in states.items():
+            self.applied.setdefault(level, {})[node] = state["applied"]
 
     def all_cells(self) -> Iterator[Cell]:
         """Give every cell of every node."""

@@ -26,6 +26,8 @@ from splitbrain.core.value import Value, canonical
 Record = Mapping[str, Any]
 Place = tuple[str, str]
 
+_LEVELS = ("strong", "eventual", "causal")
+
 
 @dataclass(frozen=True, slots=True)
 class Acked:
@@ -176,8 +178,15 @@ def _forget(_: object) -> None:
 
 
 def place_of(record: Record) -> Place:
-    """Give level and key of a record."""
-    return str(record["level"]), canonical(record["key"])
+    """Give level and key of a record.
+
+    Raises: NoEvidenceError.
+    """
+    level = record["level"]
+    if level not in _LEVELS:
+        message = f"{str(level)[:40]!r} is no level"
+        raise NoEvidenceError(message)
+    return level, canonical(record["key"])
 
 
 def _owner(value: object) -> str | None:
@@ -200,19 +209,26 @@ def _acked(node: str, at: int, record: Record) -> Acked:
     if not (isinstance(hints, dict) and isinstance(acks, list) and isinstance(asked, list)):
         message = "it does not name the replicas"
         raise NoEvidenceError(message)
+    if not all(isinstance(name, str) for name in (*acks, *asked, *hints.values())):
+        message = "it names what is no node"
+        raise NoEvidenceError(message)
+    stamp, needed, deleted = record["stamp"], record["needed"], record["deleted"]
+    if not (type(stamp) is int and type(needed) is int and isinstance(deleted, bool)):
+        message = "its stamp, needed or deleted is of another kind"
+        raise NoEvidenceError(message)
     return Acked(
         node=node,
         at=at,
         place=place_of(record),
         key=record["key"],
         dot=dot_of(record["dot"]),
-        stamp=int(record["stamp"]),
+        stamp=stamp,
         context=seen_of(record["context"]),
         value=record["value"],
-        deleted=bool(record["deleted"]),
-        asked=tuple(map(str, asked)),
-        acks=tuple(map(str, acks)),
-        hints={str(name): str(owner) for name, owner in hints.items()},
-        needed=int(record["needed"]),
+        deleted=deleted,
+        asked=tuple(asked),
+        acks=tuple(acks),
+        hints=hints,
+        needed=needed,
         record=record,
     )

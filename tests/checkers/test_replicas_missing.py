@@ -414,7 +414,7 @@ def test_records_that_fail_alike_are_told_in_one_line():
     for _, fields in spoilt:
         fields["seen"] = 7
     evidence = one_write()
-    traces = {**evidence.traces, "n3": trace("n3", *spoilt, ("buried", {"key": None, "level": 1}))}
+    traces = {**evidence.traces, "n3": trace("n3", *spoilt)}
     reasons = Quorum().check(replace(evidence, traces=traces)).reasons
     (line,) = [reason for reason in reasons if "cannot be read" in reason]
     assert line.startswith("the trace of n3: boot n3, record 1 (stored) cannot be read: 7 does not")
@@ -438,3 +438,38 @@ def test_checkers_of_one_evidence_share_one_reading_that_goes_with_it():
     del other, mixed, part
     gc.collect()
     assert kept() is None
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [{"level": "x"}, {"level": None}, {"deleted": "x"}, {"needed": True}, {"acks": [["n1"]]},
+     {"stamp": 1.5}, {"hints": {"n4": 7}}, {"asked": [None]}],
+)  # fmt: skip
+def test_an_acknowledgement_in_another_format_is_a_gap(junk):
+    evidence = one_write()
+    own = trace("n1", stored(("n1", 1)), acked(("n1", 1), **junk))
+    verdict = Quorum().check(replace(evidence, traces={**evidence.traces, "n1": own}))
+    assert verdict.status is Status.UNKNOWN, verdict
+    assert any("boot n1, record 2 (acked)" in reason for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [{"members": ["n1", None]}, {"causal": {"applied": None}}, {"sequential": {"applied": "x"}}],
+)
+def test_a_dump_in_another_format_is_not_used(junk):
+    evidence = sound(1).evidence()
+    evidence.dumps["n2"] |= junk
+    for checker in (Convergence(), Ring(), Durability()):
+        verdict = checker.check(evidence)
+        assert verdict.status is Status.UNKNOWN, (checker.name, verdict)
+        assert any("the dump of n2" in reason for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize("point", [-1, 2**32, True, None])
+def test_a_ring_with_impossible_points_cannot_be_read(point):
+    evidence = sound(1).evidence()
+    evidence.dumps["n2"]["ring"]["points"][0][0] = point
+    verdict = Ring().check(evidence)
+    assert verdict.status is Status.UNKNOWN
+    assert "the ring of n2 cannot be read" in verdict.reasons
