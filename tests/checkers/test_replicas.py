@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -44,6 +45,7 @@ def test_sound_evidence_is_valid(seed, conflict):
 
 
 dots = st.tuples(st.sampled_from("xy"), st.integers(1, 4))
+EVERY_DOT = tuple((actor, number) for actor in "xy" for number in range(1, 5))
 
 
 clocks = st.dictionaries(st.sampled_from("xy"), st.integers(1, 4))
@@ -64,8 +66,8 @@ def test_maximal_elements_against_their_definition(contexts):
 held = st.lists(st.tuples(dots, contexts_drawn), max_size=3)
 
 
-@given(held, st.lists(st.tuples(dots, contexts_drawn), max_size=6), dots)
-def test_what_a_cell_replaced_against_its_definition(versions, writes, dot):
+@given(held, st.lists(st.tuples(dots, contexts_drawn), max_size=6))
+def test_what_a_cell_replaced_against_its_definition(versions, writes):
     """From a write to any later one whose writer had seen it, until one is there or was seen."""
 
     def is_replaced(at, passed):
@@ -85,7 +87,8 @@ def test_what_a_cell_replaced_against_its_definition(versions, writes, dot):
     cell = Cell("n1", "eventual", "k", "siblings", (), Seen({}, frozenset()),
                 tuple(Version(own, 0, seen, 0, False) for own, seen in versions))  # fmt: skip
     past = Past.of(cell, Contexts.of(read.acked))
-    assert past.covers(dot) == is_replaced(dot, [])
+    for dot in EVERY_DOT:
+        assert past.covers(dot) == is_replaced(dot, []), dot
 
 
 versions_stored = st.lists(st.tuples(st.integers(0, 3), dots), max_size=2)
@@ -101,26 +104,27 @@ def test_what_a_node_kept_against_every_cell_of_it(stored, data):
     kept = Kept()
     for cell in cells:
         kept.add(cell)
-    stamp, dot = data.draw(st.integers(0, 3)), data.draw(dots)
-    before = data.draw(st.none() | st.integers(-1, 13))
-    keeps_one = data.draw(st.sampled_from([True, False, None]))
+    burials = sorted(data.draw(st.sets(st.sampled_from([-1, 1, 3, 5, 7, 9, 11]), max_size=3)))
 
-    def keeps(cell):
+    def keeps(cell, dot, stamp, keeps_one):
         held = {rank[1:] for rank in cell.ranks}
         outranked = keeps_one in (True, None) and any(r > (stamp, *dot) for r in cell.ranks)
         seen = cell.seen.clock.get(dot[0], 0) >= dot[1] or dot in cell.seen.dots
         return dot in held or outranked or (keeps_one in (False, None) and seen)
 
-    earlier = [cell for cell in cells if before is None or cell.at < before]
-    assert kept.keeps(dot, stamp, before, keeps_one) == any(map(keeps, earlier))
-    burials = sorted(data.draw(st.sets(st.sampled_from([-1, 1, 3, 5, 7, 9, 11]), max_size=3)))
-    buried = False
-    for at in burials:
+    def buried_at(at, *question):
         old = [cell for cell in cells if cell.at < at]
-        new = [cell for cell in cells if cell.at > at]
-        back = any(dot == rank[1:] for cell in new for rank in cell.ranks)
-        buried |= bool(old) and keeps(old[-1]) and not back
-    assert kept.buried(dot, stamp, burials, keeps_one) == buried
+        new = [rank[1:] for cell in cells if cell.at > at for rank in cell.ranks]
+        return bool(old) and keeps(old[-1], *question) and question[0] not in new
+
+    for question in product(EVERY_DOT, (0, 2), (True, False, None)):
+        dot, stamp, keeps_one = question
+        kept_at = [cell.at for cell in cells if keeps(cell, *question)]
+        for before in (None, *range(-1, 13)):
+            wanted = any(before is None or at < before for at in kept_at)
+            assert kept.keeps(dot, stamp, before, keeps_one) == wanted
+        buried = any(buried_at(at, *question) for at in burials)
+        assert kept.buried(dot, stamp, burials, keeps_one) == buried
 
 
 @given(st.integers(0, 10**6), st.data())

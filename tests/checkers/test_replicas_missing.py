@@ -269,6 +269,34 @@ def test_a_replica_whose_dump_proves_that_it_forgot_is_told_though_others_have_n
     assert found(Durability(), without(evidence, dumps=["n1", "n3"])) == ["forgotten-write"]
 
 
+def test_what_a_cell_has_seen_may_be_replaced_by_what_a_missing_trace_tells():
+    """n3's write had seen n2's, and that n1's; nobody but n2 tells of the second step."""
+    first, second, third = ("n1", 1), ("n2", 1), ("n3", 1)
+    every = [first, second, third]
+    rest = [stored(first), stored(second, seen=every[:2]), stored(third, seen=every)]
+    traces = [
+        trace("n1", *rest, acked(first)),
+        trace("n2", *rest, acked(second, "w", context=[first])),
+        trace("n3", *rest, acked(third, "x", context=[second])),
+        trace("n4"),
+    ]
+    here = cell((third, "x"), conflict="siblings", seen=every)
+    here["versions"][0]["context"] = told([second])
+    dumps = dumped(**{node: [here] for node in REPLICAS})
+    operations = [("write", "v"), ("write", "w"), ("write", "x")]
+    evidence = evidence_of(traces, dumps, operations)
+    unseen = evidence_of(
+        traces,
+        dumped(**{node: [{**here, "seen": told([second, third])}] for node in REPLICAS}),
+        operations,
+    )
+    names = {Durability(): "lost-write", Siblings(): "lost-sibling"}
+    for checker, name in names.items():
+        assert checker.check(evidence).valid
+        assert checker.check(without(evidence, traces=["n2"])).status is Status.UNKNOWN
+        assert found(checker, without(unseen, traces=["n2"])) == [name]
+
+
 @given(seeds, conflicts, st.booleans(), st.data())
 def test_sound_evidence_of_which_some_is_missing_is_never_invalid(seed, conflict, mends, data):
     make = data.draw(st.sampled_from([sound, grave]))
@@ -345,6 +373,7 @@ def test_a_tombstone_may_be_missing_and_a_value_may_not():
     assert found(Convergence(), evidence) == ["missing-replica"]
     differing = evidence_of([], dumped(n1=[tombstone], n2=[cell((second, None))]))
     assert found(Convergence(), differing) == ["diverged-replicas"]
+    assert found(Convergence(), evidence_of([], dumped(n1=[cell()]))) == ["missing-replica"]
     at_causal = {**tombstone, "level": "causal"}
     evidence = evidence_of([], dumped(n1=[at_causal], n2=[at_causal]))
     assert found(Convergence(), evidence) == ["missing-replica"]
