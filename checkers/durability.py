@@ -6,7 +6,8 @@ that ranks follow real time, a write that had ended before the lost one began is
 later write was acknowledged and is gone. Loss is claimed only when the system had settled.
 
 A write that some replicas hold is not lost. A replica that acknowledged it must hold it, though,
-and the other ones must where something mends replicas afterwards (the fact `mends`).
+and the other ones must where something mends replicas afterwards (the fact `mends`). What
+was deleted and buried need not be held. What missing dumps or traces may hold or tell is doubt.
 """
 
 from __future__ import annotations
