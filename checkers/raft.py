@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from splitbrain.checkers.raft_traces.commits import Commits
 from splitbrain.checkers.raft_traces.findings import Findings
 from splitbrain.checkers.raft_traces.replica import Forgotten, Replica
-from splitbrain.checkers.raft_traces.trace import Reading, Record, records_of
+from splitbrain.checkers.raft_traces.trace import Reading, Record, records_of, untraced
 from splitbrain.core.evidence import Evidence, Need
 from splitbrain.core.value import Value
 from splitbrain.core.verdict import Status, Verdict, unknown
@@ -42,19 +42,20 @@ class Raft:
         traces = [Reading.of(trace) for _, trace in sorted((evidence.traces or {}).items())]
         if not traces:
             return unknown("no node left a trace")
+        missing = untraced(traces)
         commits = Commits.of(traces)
         agreed = commits.consistent
-        findings = _judge(traces, commits)
+        findings = _judge(traces, missing, commits)
         if agreed and not commits.consistent:
             # Only now is it known that one commit does not speak for all that came before it.
             commits = Commits.of(traces, consistent=False)
-            findings = _judge(traces, commits)
-        return _verdict(traces, findings, commits)
+            findings = _judge(traces, missing, commits)
+        return _verdict(traces, missing, findings, commits)
 
 
-def _judge(traces: Sequence[Reading], commits: Commits) -> Findings:
+def _judge(traces: Sequence[Reading], missing: Mapping[str, str], commits: Commits) -> Findings:
     findings = Findings()
-    _check_elections(traces, findings)
+    _check_elections(traces, missing, findings)
     entries = _Entries(findings)
     forgotten: list[Forgotten] = []
     for trace in traces:
@@ -63,7 +64,8 @@ def _judge(traces: Sequence[Reading], commits: Commits) -> Findings:
             replica.take(step)
         forgotten += replica.forgotten
     commits.check_applied(findings)
-    _check_forgotten(traces, forgotten, findings)
+    if not missing:  # else who left no trace may have led, and made them drop what they had
+        _check_forgotten(traces, forgotten, findings)
     return findings
 
 
@@ -94,7 +96,9 @@ class _Entries:
                 return  # every later entry of this record differs for the same cause
 
 
-def _check_elections(traces: Sequence[Reading], findings: Findings) -> None:
+def _check_elections(
+    traces: Sequence[Reading], missing: Mapping[str, str], findings: Findings
+) -> None:
     """One vote a term and node, over all its boots; one leader a term; each by a majority."""
     votes: dict[tuple[str, int], tuple[Record, set[str]]] = {}
     for node, record in records_of(traces, "vote"):
@@ -121,6 +125,8 @@ def _check_elections(traces: Sequence[Reading], findings: Findings) -> None:
     cast = {key: chosen for key, (_, chosen) in votes.items()}
     latest = {trace.node: _latest_term(trace) for trace in traces}
     for node, record in records_of(traces, "lead"):
+        if missing and "votes" not in record:
+            continue  # who left no trace may have voted
         _check_majority(node, record, cast, latest, findings)
 
 
@@ -204,8 +210,11 @@ def _check_forgotten(
             )
 
 
-def _verdict(traces: Sequence[Reading], findings: Findings, commits: Commits) -> Verdict:
-    reasons = [*_reasons(traces, findings), *_untraced(traces)]
+def _verdict(
+    traces: Sequence[Reading], missing: Mapping[str, str], findings: Findings, commits: Commits
+) -> Verdict:
+    reasons = _reasons(traces, findings)
+    reasons += [f"{node} {part}, and there is no trace of it" for node, part in missing.items()]
     led = sorted(
         ((record["term"], node) for node, record in records_of(traces, "lead")),
         key=lambda item: (item[0], item[1]),
@@ -242,15 +251,6 @@ def _reasons(traces: Sequence[Reading], findings: Findings) -> list[str]:
         if told:
             reasons += [f"the trace of {gap}" for gap in own if "was due" not in gap]
     return reasons
-
-
-def _untraced(traces: Sequence[Reading]) -> list[str]:
-    """Name the nodes that took part in elections, and whose traces are not here."""
-    named = {record["for"] for _, record in records_of(traces, "vote")}
-    for _, record in records_of(traces, "lead"):
-        named.update(record.get("votes", ()))
-    missing = sorted(named - {trace.node for trace in traces})
-    return [f"{node} voted or was voted for, and there is no trace of it" for node in missing]
 
 
 def _stats(

@@ -290,3 +290,28 @@ def records_of(readings: Iterable[Reading], event: str) -> Iterator[tuple[str, R
     for reading in readings:
         for record in reading.by_event.get(event, ()):
             yield reading.node, record
+
+
+_VOTERS = (("vote", "for"), ("lead", "votes"))
+_MEMBERS = (
+    ("boot", "members"),
+    ("lead", "members"),
+    ("config", "members"),
+    ("snapshot", "members"),
+    ("install", "members"),
+    ("commit", "by"),
+)
+
+
+def untraced(readings: Sequence[Reading]) -> dict[str, str]:
+    """Give the nodes that records name, and that left no trace, each with what it took part in."""
+    traced = {reading.node for reading in readings}
+    missing: dict[str, str] = {}
+    for fields, part in ((_VOTERS, "voted or was voted for"), (_MEMBERS, "is or was a member")):
+        for event, name in fields:
+            for _, record in records_of(readings, event):
+                named = record.get(name, ())
+                for node in (named,) if isinstance(named, str) else named:
+                    if node not in traced:
+                        missing.setdefault(node, part)
+    return dict(sorted(missing.items()))

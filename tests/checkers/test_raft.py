@@ -350,3 +350,67 @@ def test_what_was_known_stays_known_over_a_start_that_came_to_nothing():
     append = ("a", "append", ENTRIES | {"term": 1})
     node = story("n1", started("a"), append, started("b", 1, last=2), started("c", 1, last=0))
     assert names_of(node) == {"forgotten-entries"}
+
+
+LATE_LEAD = {"term": 2, "last_index": 0, "votes": ["n2", "n3"]}
+
+
+def test_entries_that_an_untraced_leader_may_have_dropped_are_not_forgotten():
+    node = story("n1", started("a"), ("a", "append", ENTRIES | {"term": 1}), started("b", term=2))
+    voter = story("n2", started("a"), ("a", "vote", {"term": 2, "for": "n3"}))
+    leader = (started("a"), ("a", "vote", {"term": 2, "for": "n3"}), ("a", "lead", LATE_LEAD))
+    assert names_of(node, voter, story("n3", *leader)) == set()
+    assert names_of(node, voter, Trace(node="n3", records=(), gaps=("not collected",))) == set()
+    assert names_of(node, voter) == set()
+
+
+@pytest.mark.parametrize(
+    ("event", "fields"),
+    [
+        ("boot", {"members": ["n1", "n2", "n3", "n4"]}),
+        ("lead", {"members": ["n1", "n2", "n3", "n4"]}),
+        ("lead", {"votes": ["n1", "n2", "n3", "n4"]}),
+        ("commit", {"by": ["n1", "n4"]}),
+        ("config", {"term": 1, "index": 1, "members": ["n1", "n2", "n3", "n4"]}),
+        ("snapshot", {"members": ["n1", "n4"]}),
+        ("install", {"members": ["n1", "n4"]}),
+    ],
+)
+def test_a_node_that_any_record_counts_as_a_member_and_left_no_trace_is_missed(event, fields):
+    traces = load("clean-members" if event in ("snapshot", "install") else "clean")
+    node, place = next(
+        ((node, n) for node, trace in traces.items() for n, r in enumerate(trace.records)
+         if r["event"] == ("append" if event == "config" else event))
+    )  # fmt: skip
+    records = list(traces[node].records)
+    if event == "config":
+        # behind the append of the entry; the numbers behind it move on by one
+        late = [r | {"seq": r["seq"] + 1} for r in records[place + 1 :]]
+        config = records[place] | fields | {"seq": records[place]["seq"] + 1, "event": "config"}
+        records = [*records[: place + 1], config, *late]
+    else:
+        records[place] = records[place] | fields
+    traces[node] = Trace(node=node, records=tuple(records))
+    verdict = check(traces)
+    assert any(
+        reason.startswith("n4 ") and "no trace of it" in reason for reason in verdict.reasons
+    )
+    assert verdict.status is not Status.VALID
+    assert "n4" not in " ".join(check(load("clean")).reasons)
+
+
+def test_votes_that_an_untraced_member_may_have_given_are_not_missed():
+    """A leader that names neither its votes nor the members: only traces tell who voted."""
+    leader = story(
+        "n1",
+        started("a"),
+        ("a", "vote", {"term": 1, "for": "n1"}),
+        ("a", "lead", {"term": 1, "last_index": 0}),
+        ("a", "vote", {"term": 2, "for": "n3"}),
+    )
+    others = [story(n, started("a"), ("a", "vote", {"term": 2, "for": "n3"})) for n in ("n2", "n3")]
+    assert names_of(leader, *others) == {"elected-without-majority"}
+    members = {"members": ["n1", "n2", "n3", "n4", "n5"]}
+    boot = ("a", "boot", {"term": 0, "vote": None, "last_index": 0} | members)
+    others[0] = story("n2", boot, ("a", "vote", {"term": 2, "for": "n3"}))
+    assert names_of(leader, *others) == set()

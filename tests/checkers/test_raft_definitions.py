@@ -85,7 +85,7 @@ class Toy:
         last = len(node.log)
         node.write(
             "boot", term=node.term, vote=node.vote, last_index=last, last_term=node.last_term,
-            hash=node.hash(last), commit=0,
+            hash=node.hash(last), commit=0, members=[other.name for other in self.nodes],
         )  # fmt: skip
         for start in range(0, last, 2):
             self.wrote(node, start)
@@ -548,6 +548,25 @@ def test_a_gap_leaves_doubt_and_never_an_accusation_of_its_own(
     if rest:
         assert torn.status is not Status.VALID
         assert torn.reasons
+
+
+@settings(max_examples=at_least(200))
+@given(
+    st.integers(3, 5),
+    steps,
+    st.sets(st.sampled_from(BUGS), max_size=2),
+    st.sets(st.integers(0, 4), min_size=1, max_size=3),
+)
+def test_an_absent_trace_leaves_doubt_and_never_an_accusation_of_its_own(count, moves, bugs, gone):
+    traces = run(count, moves, bugs).traces()
+    absent = {f"n{place % count + 1}" for place in gone}
+    left = check({node: trace for node, trace in traces.items() if node not in absent})
+    assert found(left) <= found(check(traces)) if len(absent) < count else not left.anomalies
+    assert left.status is not Status.VALID
+    assert left.reasons
+    if len(absent) < count:
+        for node in absent:
+            assert any(reason.startswith(f"{node} ") for reason in left.reasons)
 
 
 def mixed_up(records, others, how, at, length, to):
