@@ -224,7 +224,8 @@ class Replica:
             )
             self.kept = None
         self.log.cut(start)
-        self.configs = [one for one in self.configs if one[0] < start] or self.configs[:1]
+        # Where none is left, the one in force is from before all that is known: from before a gap.
+        self.configs = [one for one in self.configs if one[0] < start]
 
     def _vote(self, record: Record) -> None:
         self.votes.setdefault(record["term"], record)

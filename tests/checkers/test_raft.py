@@ -414,3 +414,61 @@ def test_votes_that_an_untraced_member_may_have_given_are_not_missed():
     boot = ("a", "boot", {"term": 0, "vote": None, "last_index": 0} | members)
     others[0] = story("n2", boot, ("a", "vote", {"term": 2, "for": "n3"}))
     assert names_of(leader, *others) == set()
+
+
+def members(*names):
+    return {"members": list(names)}
+
+
+def change(index, *names, term=1):
+    """An entry that is a configuration, and its record."""
+    entry = {"term": term, "first": index, "terms": [term], "hashes": [f"{index}-{term}"]}
+    return [
+        ("a", "append", entry),
+        ("a", "config", {"term": term, "index": index} | members(*names)),
+    ]
+
+
+@pytest.mark.parametrize("gap", [False, True])
+def test_a_configuration_that_was_truncated_is_not_in_force_after_a_gap(gap):
+    """The entry 1 is from before the gap, and the members too: the log goes back to them."""
+    boot = ("a", "boot", {"term": 0, "vote": None, "last_index": 0} | members("n1", "n2"))
+    first = ("a", "append", {"term": 1, "first": 1, "terms": [1], "hashes": ["a"]})
+    node = story(
+        "n2",
+        boot,
+        first,
+        ("a", None if gap else "clock", {}),
+        *change(2, "n1", "n2", "n3"),
+        ("a", "truncate", {"term": 2, "from": 2}),
+        ("a", "append", {"term": 2, "first": 2, "terms": [2], "hashes": ["c"]}),
+        *change(3, "n1", "n2", "n4", term=2),
+    )
+    assert names_of(node) == set()
+    step = [*change(3, "n1", "n2", "n4"), *change(4, "n1", "n5")]
+    jump = story(
+        "n2", boot, first, ("a", None if gap else "clock", {}), *change(2, "n1", "n2"), *step
+    )
+    assert names_of(jump) == {"disjoint-majorities"}
+
+
+@pytest.mark.parametrize("gap", [False, True])
+def test_a_leader_after_a_gap_is_not_held_to_a_configuration_that_was_truncated(gap):
+    """Nor do its commits count by that one, nor is a change of it still under way."""
+    boot = ("a", "boot", {"term": 0, "vote": None, "last_index": 0} | members("n1", "n2", "n3"))
+    lead = {"term": 3, "last_index": 2, "votes": ["n1", "n2"]} | members("n1", "n2", "n3")
+    node = story(
+        "n1",
+        boot,
+        ("a", "append", {"term": 1, "first": 1, "terms": [1], "hashes": ["a"]}),
+        ("a", None if gap else "clock", {}),
+        *change(2, "n1", "n2", "n3", "n4"),
+        ("a", "truncate", {"term": 2, "from": 2}),
+        ("a", "append", {"term": 2, "first": 2, "terms": [2], "hashes": ["c"]}),
+        ("a", "vote", {"term": 3, "for": "n1"}),
+        ("a", "lead", lead),
+        ("a", "append", {"term": 3, "first": 3, "terms": [3], "hashes": ["d"]}),
+        ("a", "commit", {"index": 3, "term": 3, "entry_term": 3, "hash": "d", "by": ["n1", "n2"]}),
+        *change(4, "n1", "n2", term=3),
+    )
+    assert names_of(node) == set()
