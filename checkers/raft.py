@@ -13,11 +13,12 @@ which one node wrote its own records.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from splitbrain.checkers.raft_traces.commits import Commits
 from splitbrain.checkers.raft_traces.findings import Findings
-from splitbrain.checkers.raft_traces.replica import Forgotten, Replica
+from splitbrain.checkers.raft_traces.replica import Forgotten, Replica, choice
 from splitbrain.checkers.raft_traces.trace import Reading, Record, records_of, untraced
 from splitbrain.core.evidence import Evidence, Need
 from splitbrain.core.value import Value
@@ -99,18 +100,7 @@ class _Entries:
 def _check_elections(
     traces: Sequence[Reading], missing: Mapping[str, str], findings: Findings
 ) -> None:
-    """One vote a term and node, over all its boots; one leader a term; each by a majority."""
-    votes: dict[tuple[str, int], tuple[Record, set[str]]] = {}
-    for node, record in records_of(traces, "vote"):
-        first, chosen = votes.setdefault((node, record["term"]), (record, {record["for"]}))
-        if record["for"] not in chosen:
-            chosen.add(record["for"])
-            findings.add(
-                "double-vote",
-                f"{node} voted in term {record['term']} for {first['for']} and for "
-                f"{record['for']}: one node has one vote in a term",
-                (first, record),
-            )
+    """One leader a term, each by a majority."""
     leaders: dict[int, tuple[str, Record]] = {}
     for node, record in records_of(traces, "lead"):
         term = record["term"]
@@ -122,48 +112,86 @@ def _check_elections(
                 f"{who} became leader of term {term}: a term has at most one leader, once",
                 (first, record),
             )
-    cast = {key: chosen for key, (_, chosen) in votes.items()}
-    latest = {trace.node: _latest_term(trace) for trace in traces}
+    voters = {trace.node: _Voter.of(trace) for trace in traces}
     for node, record in records_of(traces, "lead"):
         if missing and "votes" not in record:
             continue  # who left no trace may have voted
-        _check_majority(node, record, cast, latest, findings)
+        _check_majority(node, record, voters, findings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Voter:
+    """What a node's trace tells of its votes.
+
+    given: by term, for whom; also votes that only the start after them shows. latest: the last term
+    of a trace without gaps, -1 when that proves nothing. hidden: terms, from and to but without the
+    last one, that came and went between two starts: a power cut may have taken their records.
+    """
+
+    given: Mapping[int, set[str]]
+    latest: int
+    hidden: Sequence[tuple[int, int]]
+
+    @classmethod
+    def of(cls, trace: Reading) -> _Voter:
+        given: dict[int, set[str]] = {}
+        for event in ("vote", "boot"):
+            for record in trace.by_event.get(event, ()):
+                chosen = choice(record)
+                if chosen is not None:
+                    given.setdefault(record["term"], set()).add(chosen)
+        return cls(given, _latest_term(trace), list(_hidden(trace)))
+
+    def gave(self, term: int, candidate: str) -> bool:
+        return candidate in self.given.get(term, ())
+
+    def denies(self, term: int, candidate: str) -> bool:
+        """Tell whether the trace proves that the candidate got no vote in a term.
+
+        A vote is in the voter's trace before it leaves. Where the trace goes on into a later term,
+        and has no gap, the absence of the vote is proof.
+        """
+        if self.latest <= term or self.gave(term, candidate):
+            return False
+        return not any(begin <= term < end for begin, end in self.hidden)
+
+
+def _hidden(trace: Reading) -> Iterator[tuple[int, int]]:
+    """Give the terms in which a node may have acted, and that ended before it started again."""
+    term = -1
+    for record in trace.records:
+        now = _number(record.get("term", -1))
+        if record.get("event") == "boot" and term >= 0:
+            # The term of the start itself is known by its vote, if the start tells one.
+            end = now if "vote" in record else now + 1
+            if term < end:
+                yield term, end
+        term = max(term, now)
 
 
 def _check_majority(
-    node: str,
-    lead: Record,
-    cast: Mapping[tuple[str, int], set[str]],
-    latest: Mapping[str, int],
-    findings: Findings,
+    node: str, lead: Record, voters: Mapping[str, _Voter], findings: Findings
 ) -> None:
-    """Count a leader's votes: those that it names, but for voters who prove that they gave none.
-
-    A vote is in the voter's trace before it leaves. Where the voter's trace goes on into a later
-    term, and has no gap, the absence of the vote is proof.
-    """
+    """Count a leader's votes: those that it names, but for voters who prove that they gave none."""
     term = lead["term"]
     members = set(lead["members"]) if "members" in lead else None
-    count = len(latest) if members is None else len(members)
+    count = len(voters) if members is None else len(members)
     needed = count // 2 + 1
-    named = lead.get("votes")
-    if not isinstance(named, list):
-        named = [voter for voter in latest if node in cast.get((voter, term), ())]
-        if any(latest[voter] <= term for voter in latest if voter not in named):
+    if "votes" in lead:
+        named = {node, *lead["votes"]}
+    else:
+        named = {node, *(name for name, voter in voters.items() if voter.gave(term, node))}
+        if not all(voters[name].denies(term, node) for name in voters.keys() - named):
             return
-    voters = {str(voter) for voter in named} | {node}
     if members is not None:
-        voters &= members
-    denied = {
-        voter
-        for voter in voters - {node}
-        if latest.get(voter, -1) > term and node not in cast.get((voter, term), ())
-    }
-    if len(voters - denied) < needed:
+        named &= members
+    denied = {name for name in named - {node} if name in voters and voters[name].denies(term, node)}
+    valid = named - denied
+    if len(valid) < needed:
         told = f" ({', '.join(sorted(denied))} gave it none)" if denied else ""
         findings.add(
             "elected-without-majority",
-            f"{node} led term {term} by the votes of {', '.join(sorted(voters - denied))}{told}: "
+            f"{node} led term {term} by the votes of {', '.join(sorted(valid))}{told}: "
             f"{needed} of {count} nodes are a majority",
             (lead,),
         )
@@ -176,6 +204,16 @@ def _latest_term(trace: Reading) -> int:
     return max((_number(record.get("term", -1)) for record in trace.records), default=-1)
 
 
+def _unseen_leads(trace: Reading) -> Iterator[tuple[int, int]]:
+    """Give the terms (from, and to but without) that a node may have led, as no record tells."""
+    yield from _hidden(trace)
+    led = {record["term"] for record in trace.by_event.get("lead", ())}
+    for record in trace.by_event.get("boot", ())[1:]:
+        term = record["term"]
+        if term not in led and choice(record) == trace.node:
+            yield term, term + 1
+
+
 def _check_forgotten(
     traces: Sequence[Reading], forgotten: Sequence[Forgotten], findings: Findings
 ) -> None:
@@ -183,12 +221,20 @@ def _check_forgotten(
 
     A node may die after it dropped entries on a leader's word and before it wrote so. A leader asks
     for that only if its own log, as it was when it came to lead, lacks them: only when no leader of
-    a term above theirs lacked them is there no such excuse.
+    a term above theirs lacked them is there no such excuse. A power cut may have taken the record
+    of a lead; who obeyed that leader was in its term at the restart.
     """
     if not forgotten or any(_latest_term(trace) < 0 for trace in traces):
         return
     excused: set[int] = set()
     for trace in traces:
+        unseen = list(_unseen_leads(trace))
+        excused |= {
+            number
+            for number, item in enumerate(forgotten)
+            for begin, end in unseen
+            if max(begin, item.term + 1) < min(end, item.boot["term"] + 1)
+        }
         replica = Replica(trace.node, Findings(), Commits(), lambda _record, _skip: None)
         for step in trace.steps:
             replica.take(step)

@@ -15,6 +15,13 @@ def majority(members: Sized) -> int:
     return len(members) // 2 + 1
 
 
+def choice(record: Record) -> str | None:
+    """Give for whom a node voted, by its `vote` record or the `boot` record of a later start."""
+    name = "for" if record["event"] == "vote" else "vote"
+    chosen: str | None = record.get(name)
+    return chosen
+
+
 AppendSink = Callable[[Record, int], None]
 """Takes an append record and how many of its first entries were seen before."""
 
@@ -35,11 +42,12 @@ class Forgotten:
 class Replica:
     """Where a node stands. unsure: since a gap in this boot.
 
-    committed: the highest index committed in this boot, None before. floor: the index of the
-    snapshot that this boot began with or was sent since. configs: what its log says of members, as
-    (index, members), the latest last; empty where that is not known. kept: the highest commit of
-    all boots, which must stay in the log. restating: the boot record, until the log that it found
-    on the disk stands again; before: the log as it was.
+    votes: by term, the first record of its vote, that of a start if it alone shows it; doubled: the
+    votes beside them. committed: the highest index committed in this boot, None before. floor: the
+    index of the snapshot that this boot began with or was sent since. configs: what its log says of
+    members, as (index, members), the latest last; empty where that is not known. kept: the highest
+    commit of all boots, which must stay in the log. restating: the boot record, until the log that
+    it found on the disk stands again; before: the log as it was.
     """
 
     node: str
@@ -50,6 +58,7 @@ class Replica:
     term: int = 0
     term_record: Record | None = None
     votes: dict[int, Record] = field(default_factory=dict)
+    doubled: set[tuple[int, str]] = field(default_factory=set)
     leading: Record | None = None
     committed: Record | None = None
     floor: int = 0
@@ -112,14 +121,7 @@ class Replica:
     def _boot(self, record: Record) -> None:
         if self.restating is None:  # else it died before its log stood again
             self.before = self.log
-        voted = self.votes.get(record["term"])
-        if voted is not None and "vote" in record and record["vote"] != voted["for"]:
-            self.findings.add(
-                "forgotten-vote",
-                f"{self.node} voted for {voted['for']} in term {record['term']}, and after its "
-                f"restart in the same term its vote was {record['vote'] or 'nobody'}",
-                (voted, record),
-            )
+        self._boot_vote(record)
         base, base_hash = record.get("base", 0), record.get("base_hash")
         self.log = Log(base=base, base_hash=base_hash)
         self.configs = []
@@ -133,6 +135,20 @@ class Replica:
             self.commits.snapshot(record, base, base_hash, self.findings)
         if record["last_index"] == base:
             self._restated()
+
+    def _boot_vote(self, record: Record) -> None:
+        """A vote outlives a restart; that a node starts with one proves that it was given."""
+        term, vote = record["term"], record.get("vote")
+        voted = self.votes.get(term)
+        if voted is None and vote is not None:
+            self.votes[term] = record
+        elif voted is not None and "vote" in record and vote != choice(voted):
+            self.findings.add(
+                "forgotten-vote",
+                f"{self.node} voted for {choice(voted)} in term {term}, and after its restart in "
+                f"the same term its vote was {vote or 'nobody'}",
+                (voted, record),
+            )
 
     def _restated(self) -> None:
         """The log after a restart stands: hold it against what was known before."""
@@ -228,7 +244,17 @@ class Replica:
         self.configs = [one for one in self.configs if one[0] < start]
 
     def _vote(self, record: Record) -> None:
-        self.votes.setdefault(record["term"], record)
+        """One vote a term, over all boots."""
+        term, chosen = record["term"], record["for"]
+        first = self.votes.setdefault(term, record)
+        if chosen != choice(first) and (term, chosen) not in self.doubled:
+            self.doubled.add((term, chosen))
+            self.findings.add(
+                "double-vote",
+                f"{self.node} voted in term {term} for {choice(first)} and for {chosen}: one node "
+                "has one vote in a term",
+                (first, record),
+            )
 
     def _lead(self, record: Record) -> None:
         last = record["last_index"]

@@ -472,3 +472,72 @@ def test_a_leader_after_a_gap_is_not_held_to_a_configuration_that_was_truncated(
         *change(4, "n1", "n2", term=3),
     )
     assert names_of(node) == set()
+
+
+def voted(boot, term, vote, **more):
+    return (boot, "boot", {"term": term, "vote": vote, "last_index": 0} | more)
+
+
+NOT_GIVEN = "elected-without-majority"
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        # whole, but for the vote: its tail went with the power, and the next start shows the vote
+        ([voted("b", 1, "n1"), ("b", "vote", {"term": 2, "for": "n3"})], set()),
+        ([voted("b", 1, None), ("b", "vote", {"term": 2, "for": "n3"})], {NOT_GIVEN}),
+        ([voted("b", 1, "n3"), ("b", "vote", {"term": 2, "for": "n3"})], {NOT_GIVEN}),
+        # the term went on in the tail that is lost: the vote may have been there as well
+        ([voted("b", 2, "n3"), ("b", "vote", {"term": 3, "for": "n3"})], set()),
+        # it went on before the end of a start that is known, and no term comes back
+        ([("a", "vote", {"term": 2, "for": "n3"}), voted("b", 2, "n3")], {NOT_GIVEN}),
+        ([voted("b", 0, None), ("b", "vote", {"term": 2, "for": "n3"})], {NOT_GIVEN}),
+    ],
+)
+def test_a_vote_that_was_lost_with_the_tail_of_a_trace_is_not_denied(records, expected):
+    leader = story("n1", started("a"), ("a", "vote", {"term": 1, "for": "n1"}), ("a", "lead", LEAD))
+    assert (
+        names_of(leader, story("n2", started("a"), *records), story("n3", started("a"))) == expected
+    )
+
+
+def test_a_vote_that_only_a_start_shows_is_a_vote_and_excuses_no_other():
+    other = ("b", "vote", {"term": 1, "for": "n3"})
+    assert names_of(story("n2", started("a"), voted("b", 1, "n1"), other)) == {"double-vote"}
+    assert names_of(story("n2", started("a"), voted("b", 1, "n3"), other)) == set()
+    given = ("a", "vote", {"term": 1, "for": "n1"})
+    assert names_of(story("n2", started("a"), given, voted("b", 1, None))) == {"forgotten-vote"}
+    twice = story("n2", started("a"), given, voted("b", 1, "n1"), other)
+    assert names_of(twice) == {"double-vote"}
+    lost = story("n2", started("a"), given, voted("b", 1, None), other)
+    assert names_of(lost) == {"forgotten-vote", "double-vote"}
+    told = story("n2", started("a"), voted("b", 1, "n1"), voted("c", 1, "n3"))
+    assert names_of(told) == {"forgotten-vote"}
+
+
+def test_entries_are_not_forgotten_where_power_cuts_may_have_taken_the_record_of_a_lead():
+    append = ("a", "append", ENTRIES | {"term": 1})
+    voter = story("n2", started("a"), ("a", "vote", {"term": 2, "for": "n3"}))
+    node = story("n1", started("a"), append, started("b", 2))
+    for behind, expected in (
+        ([voted("b", 2, "n3")], set()),  # it led term 2, and restarted there
+        ([voted("b", 3, None)], set()),  # it led term 2, and went on
+        ([voted("b", 2, "n2")], {"forgotten-entries"}),  # it cannot have led without its own vote
+        ([voted("b", 1, "n1")], {"forgotten-entries"}),
+        ([], {"forgotten-entries"}),
+    ):
+        assert names_of(node, voter, story("n3", started("a"), *behind)) == expected
+    # Who restarts in the term of the entries has heard no later leader.
+    early = story("n1", started("a"), append, started("b", 1))
+    for behind in ([voted("b", 2, "n3")], [voted("b", 3, None)]):
+        other = story("n3", started("a"), *behind)
+        assert names_of(early, voter, other) == {"forgotten-entries"}
+    led = [("a", "vote", {"term": 2, "for": "n3"}), ("a", "lead", LATE_LEAD | {"last_index": 2})]
+    known = [
+        ("a", "append", ENTRIES | {"term": 1}),
+        *led,
+        ("b", "boot", {"term": 2, "vote": "n3", "last_index": 2}),
+    ]
+    leader = story("n3", started("a"), *known, ("b", "append", ENTRIES | {"term": 2}))
+    assert names_of(node, voter, leader) == {"forgotten-entries"}
