@@ -124,8 +124,8 @@ class _Voter:
     """What a node's trace tells of its votes.
 
     given: by term, for whom; also votes that only the start after them shows. latest: the last term
-    of a trace without gaps, -1 when that proves nothing. hidden: terms, from and to but without the
-    last one, that came and went between two starts: a power cut may have taken their records.
+    of a trace without gaps, -1 when that proves nothing. hidden: from which term to which it may
+    have acted before a restart, and a power cut have taken the records of it.
     """
 
     given: Mapping[int, set[str]]
@@ -140,7 +140,8 @@ class _Voter:
                 chosen = choice(record)
                 if chosen is not None:
                     given.setdefault(record["term"], set()).add(chosen)
-        return cls(given, _latest_term(trace), list(_hidden(trace)))
+        hidden = [(term, _number(boot.get("term"))) for term, boot in _restarts(trace)]
+        return cls(given, _latest_term(trace), hidden)
 
     def gave(self, term: int, candidate: str) -> bool:
         return candidate in self.given.get(term, ())
@@ -153,20 +154,16 @@ class _Voter:
         """
         if self.latest <= term or self.gave(term, candidate):
             return False
-        return not any(begin <= term < end for begin, end in self.hidden)
+        return not any(begin <= term <= end for begin, end in self.hidden)
 
 
-def _hidden(trace: Reading) -> Iterator[tuple[int, int]]:
-    """Give the terms in which a node may have acted, and that ended before it started again."""
+def _restarts(trace: Reading) -> Iterator[tuple[int, Record]]:
+    """Give each later start of a node, with the highest term that its trace shows before it."""
     term = -1
     for record in trace.records:
-        now = _number(record.get("term", -1))
         if record.get("event") == "boot" and term >= 0:
-            # The term of the start itself is known by its vote, if the start tells one.
-            end = now if "vote" in record else now + 1
-            if term < end:
-                yield term, end
-        term = max(term, now)
+            yield term, record
+        term = max(term, _number(record.get("term", -1)))
 
 
 def _check_majority(
@@ -205,13 +202,15 @@ def _latest_term(trace: Reading) -> int:
 
 
 def _unseen_leads(trace: Reading) -> Iterator[tuple[int, int]]:
-    """Give the terms (from, and to but without) that a node may have led, as no record tells."""
-    yield from _hidden(trace)
+    """Give from which term to which a node may have led before a restart, as no record tells.
+
+    It led the term of the restart only if it had voted for itself.
+    """
     led = {record["term"] for record in trace.by_event.get("lead", ())}
-    for record in trace.by_event.get("boot", ())[1:]:
-        term = record["term"]
-        if term not in led and choice(record) == trace.node:
-            yield term, term + 1
+    for before, boot in _restarts(trace):
+        term = boot["term"]
+        may_lead = term not in led and boot.get("vote", trace.node) == trace.node
+        yield before, term if may_lead else term - 1
 
 
 def _check_forgotten(
@@ -233,7 +232,7 @@ def _check_forgotten(
             number
             for number, item in enumerate(forgotten)
             for begin, end in unseen
-            if max(begin, item.term + 1) < min(end, item.boot["term"] + 1)
+            if max(begin, item.term + 1) <= min(end, item.boot["term"])
         }
         replica = Replica(trace.node, Findings(), Commits(), lambda _record, _skip: None)
         for step in trace.steps:
@@ -285,17 +284,17 @@ def _reasons(traces: Sequence[Reading], findings: Findings) -> list[str]:
     """Name what is missing, and what it leaves open."""
     reasons = []
     for trace in traces:
-        own = [gap for gap in findings.gaps if gap.startswith(f"{trace.node}: ")]
-        told = [f"{trace.node}: {gap}" for gap in trace.gaps]
+        own = findings.gaps_of(trace.node)
+        told = list(trace.gaps)
         if not trace.records and not told:
-            told = [f"{trace.node}: its trace is empty"]
+            told = ["its trace is empty"]
         reasons += [
-            f"the trace of {line}; log matching, leader completeness and state-machine safety "
-            "cannot be vouched for"
+            f"the trace of {trace.node}: {line}; log matching, leader completeness and "
+            "state-machine safety cannot be vouched for"
             for line in told or own
         ]
         if told:
-            reasons += [f"the trace of {gap}" for gap in own if "was due" not in gap]
+            reasons += [f"the trace of {trace.node}: {gap}" for gap in own if "was due" not in gap]
     return reasons
 
 

@@ -14,11 +14,27 @@ SHOWN_OF_EACH = 3
 
 @dataclass(slots=True)
 class Findings:
-    """counts: all that was found, by name; anomalies: the first few of each name."""
+    """counts: all that was found, by name; anomalies: the first few of each name.
+
+    gaps: by node and what is wrong, the place where it first was, and how often it was.
+    """
 
     anomalies: list[Anomaly] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    gaps: list[str] = field(default_factory=list)
+    gaps: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
+
+    def gap(self, node: str, what: str, place: str = "") -> None:
+        """Add a gap in the trace of a node."""
+        first, count = self.gaps.get((node, what), (place, 0))
+        self.gaps[node, what] = first, count + 1
+
+    def gaps_of(self, node: str) -> list[str]:
+        """Tell the gaps in the trace of a node, what is equal once."""
+        return [
+            place + what + (f" ({count} such records, this is the first)" if count > 1 else "")
+            for (owner, what), (place, count) in self.gaps.items()
+            if owner == node
+        ]
 
     def add(
         self,

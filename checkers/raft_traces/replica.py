@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from splitbrain.checkers.raft_traces.commits import Commits
 from splitbrain.checkers.raft_traces.findings import Findings
-from splitbrain.checkers.raft_traces.trace import Log, Record, Step, void
+from splitbrain.checkers.raft_traces.trace import Log, Record, Step, place_of, void
 
 
 def majority(members: Sized) -> int:
@@ -74,21 +74,21 @@ class Replica:
     def take(self, step: Step) -> None:
         """Take the next record, or note a gap."""
         if step.record is None:
-            self._gap(step.gap or "something is missing")
+            self._gap(step.gap or "something is missing", step.place)
             if step.restarted:
                 self.committed = self.applied_record = None
             return
         record = step.record
         event = str(record["event"])
         if self.restating is not None and event not in ("append", "boot", "config"):
-            self._contradiction("it acts before its log stands again after its start")
+            self._contradiction("it acts before its log stands again after its start", record)
         self._rise(record, event)
         act = _RULES.get(event)
         if act is not None:
             act(self, record)
 
-    def _gap(self, text: str) -> None:
-        self.findings.gaps.append(text)
+    def _gap(self, text: str, place: str) -> None:
+        self.findings.gap(self.node, text, place)
         self.log, self.before = void(), void()
         self.configs.clear()
         self.restating = None
@@ -96,8 +96,8 @@ class Replica:
         self.applied = None
         self.unsure = True
 
-    def _contradiction(self, text: str) -> None:
-        self._gap(f"{self.node}: contradicts itself: {text}")
+    def _contradiction(self, text: str, record: Record) -> None:
+        self._gap(f"contradicts itself: {text}", place_of(record))
 
     def _rise(self, record: Record, event: str) -> None:
         """Terms only rise. A step-down names the term that the node led, not the one it is in."""
@@ -158,7 +158,9 @@ class Replica:
         digest = boot.get("hash")
         found = self.log.hash_at(boot["last_index"])
         if self.log.last != boot["last_index"] or (digest and found and digest != found):
-            self._contradiction(f"after its start the log is not the one of {boot['last_index']}")
+            self._contradiction(
+                f"after its start the log is not the one of {boot['last_index']}", boot
+            )
             return
         kept = self.kept
         is_covered = kept is not None and kept["index"] < self.log.base
@@ -200,7 +202,7 @@ class Replica:
         first, log = record["first"], self.log
         unknown_end = not log.whole and not log.hashes
         if first < 1 or (not unknown_end and first > log.last + 1):
-            self._contradiction(f"it appends at {first} where its log ends at {log.last}")
+            self._contradiction(f"it appends at {first} where its log ends at {log.last}", record)
             log = self.log
         elif not unknown_end and first <= log.last:
             self._drop(first, record)
@@ -259,7 +261,9 @@ class Replica:
     def _lead(self, record: Record) -> None:
         last = record["last_index"]
         if self.log.whole and self.log.last != last:
-            self._contradiction(f"it leads with a log up to {last}, which ends at {self.log.last}")
+            self._contradiction(
+                f"it leads with a log up to {last}, which ends at {self.log.last}", record
+            )
         self.leading = record
         self._own_hash(record, last)
         for index, digest, commit in self.commits.below(record["term"]):

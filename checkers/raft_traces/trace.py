@@ -170,11 +170,12 @@ def void() -> Log:
 class Step:
     """A record, or a gap before one when `gap` says what is missing.
 
-    restarted: with the gap, that the node started anew in it.
+    place: of a record that cannot be used. restarted: with the gap, that the node started anew.
     """
 
     record: Record | None
     gap: str | None = None
+    place: str = ""
     restarted: bool = False
 
 
@@ -213,13 +214,13 @@ def _steps_of(trace: Trace) -> Iterator[Step]:
 
     The numbers of a boot only rise and no boot comes back, so that nothing counts twice.
     """
-    place = _Place(trace.node)
+    place = _Place()
     is_lost = False
     for record in trace.records:
         stray = _stray(record, trace.node) or place.repeated(record)
         if stray is not None:
             if not is_lost:
-                yield Step(None, f"{trace.node}: {stray}")
+                yield Step(None, stray)
             is_lost = True
             continue
         is_lost = False
@@ -231,14 +232,18 @@ def _steps_of(trace: Trace) -> Iterator[Step]:
             yield Step(record)
         else:
             restarted = record.get("event") == "boot"
-            yield Step(None, f"{trace.node}: {complaint}", restarted)
+            yield Step(None, complaint, place_of(record), restarted)
+
+
+def place_of(record: Record) -> str:
+    """Name the place of a record in its node's trace."""
+    return f"boot {record['boot']}: record {record['seq']}: "
 
 
 @dataclass(slots=True)
 class _Place:
     """Where in a trace a reader is: in which boot, and which number is due."""
 
-    node: str
     boot: str | None = None
     due: int = 0
     over: set[str] = field(default_factory=set)
@@ -262,9 +267,10 @@ class _Place:
             self.boot, self.due = boot, 0
         due, self.due = self.due, seq + 1
         if seq != due:
-            return Step(None, f"{self.node}: boot {boot}: record {seq} where {due} was due", fresh)
+            gap = f"boot {boot}: record {seq} where {due} was due"
+            return Step(None, gap, restarted=fresh)
         if fresh and record.get("event") != "boot":
-            gap = f"{self.node}: boot {boot} does not begin with its boot record"
+            gap = f"boot {boot} does not begin with its boot record"
             return Step(None, gap, restarted=True)
         return None
 

@@ -486,8 +486,8 @@ NOT_GIVEN = "elected-without-majority"
     [
         # whole, but for the vote: its tail went with the power, and the next start shows the vote
         ([voted("b", 1, "n1"), ("b", "vote", {"term": 2, "for": "n3"})], set()),
-        ([voted("b", 1, None), ("b", "vote", {"term": 2, "for": "n3"})], {NOT_GIVEN}),
-        ([voted("b", 1, "n3"), ("b", "vote", {"term": 2, "for": "n3"})], {NOT_GIVEN}),
+        # it shows none, but who loses records may have lost the vote as well
+        ([voted("b", 1, None), ("b", "vote", {"term": 2, "for": "n3"})], set()),
         # the term went on in the tail that is lost: the vote may have been there as well
         ([voted("b", 2, "n3"), ("b", "vote", {"term": 3, "for": "n3"})], set()),
         # it went on before the end of a start that is known, and no term comes back
@@ -541,3 +541,30 @@ def test_entries_are_not_forgotten_where_power_cuts_may_have_taken_the_record_of
     ]
     leader = story("n3", started("a"), *known, ("b", "append", ENTRIES | {"term": 2}))
     assert names_of(node, voter, leader) == {"forgotten-entries"}
+
+
+def test_bad_fields_are_told_by_their_place_and_once_with_their_number():
+    traces = load("clean")
+    records = [
+        record | {"index": "x"} if record["event"] == "commit" else record
+        for record in traces["n2"].records
+    ]
+    bad = [record for record in records if record["event"] == "commit"]
+    assert len(bad) > 1
+    traces["n2"] = Trace(node="n2", records=tuple(records))
+    verdict = check(traces)
+    assert verdict.status is Status.UNKNOWN
+    told = [reason for reason in verdict.reasons if "commit record" in reason]
+    more = f" ({len(bad)} such records, this is the first)"
+    place = f"boot {bad[0]['boot']}: record {bad[0]['seq']}"
+    assert [reason.partition("; log matching")[0] for reason in told] == [
+        f"the trace of n2: {place}: its commit record has the index 'x'{more}"
+    ]
+
+
+def test_what_else_is_wrong_is_told_by_its_place_too():
+    early = story("n1", started("a", last=1), ("a", "vote", {"term": 1, "for": "n1"}))
+    (reason, _) = check({"n1": early}).reasons
+    assert reason.startswith(
+        "the trace of n1: boot a: record 1: contradicts itself: it acts before"
+    )

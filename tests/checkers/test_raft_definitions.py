@@ -203,6 +203,9 @@ BUGS = (
     "unverified", "back", "alone", "old_commit", "skip", "eager", "again",
 )  # fmt: skip
 
+KEEPING = [bug for bug in BUGS if not bug.startswith("lose")]
+"""Of those, the ones of nodes whose disks keep what a later start then shows."""
+
 steps = st.lists(
     st.tuples(
         st.sampled_from(["elect", "propose", "replicate", "replicate", "commit", "apply", "boot"]),
@@ -324,10 +327,10 @@ def definitions(traces):
                 if r["event"] in ("vote", "boot")
             )
             later = any(r.get("term", -1) > term for r in own)
-            # a power cut may have taken the records of a term that was over at the next start
+            # a power cut may have taken the records of a term before the next start
             lost = any(
                 r["event"] == "boot"
-                and max(other.get("term", -1) for other in own[:at]) <= term < r["term"]
+                and max(other.get("term", -1) for other in own[:at]) <= term <= r["term"]
                 for at, r in enumerate(own)
                 if at
             )
@@ -579,7 +582,7 @@ def test_a_gap_leaves_doubt_and_never_an_accusation_of_its_own(
 
 @settings(max_examples=at_least(300))
 @given(
-    st.integers(3, 5), steps, st.sets(st.sampled_from(BUGS), max_size=2),
+    st.integers(3, 5), steps, st.sets(st.sampled_from(KEEPING), max_size=2),
     st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9), st.integers(1, 8)), min_size=1),
 )  # fmt: skip
 def test_a_tail_that_went_with_the_power_accuses_nobody(count, moves, bugs, cuts):
