@@ -196,7 +196,7 @@ def _check_majority(
 
 def _latest_term(trace: Reading) -> int:
     """Give the last term that a node shows in a trace without gaps; -1 when that proves nothing."""
-    if trace.gaps or any(step.gap is not None for step in trace.steps):
+    if not trace.is_whole:
         return -1
     return max((_number(record.get("term", -1)) for record in trace.records), default=-1)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from splitbrain.checkers.raft_traces.trace import Reading, records_of, untraced
 from splitbrain.core.columns import Integers
 from splitbrain.core.evidence import Evidence, Need
 from splitbrain.core.history import OK_CODE, History
@@ -183,23 +184,20 @@ def _was_broken(evidence: Evidence) -> bool:
 
 
 def _leaderless(evidence: Evidence) -> str | None:
-    """Say how traces of Raft, all of them whole, prove that nobody leads; None when they do not.
+    """Say how traces of Raft, whole and of all members, prove that nobody leads, or give None.
 
     Terms tell it without a clock: elections were held in terms above that of the last leader, and
     nobody who led shows no later sign of having ended that.
     """
-    traces = evidence.traces or {}
-    if not traces or any(trace.gaps or not trace.records for trace in traces.values()):
+    readings = [Reading.of(trace) for trace in (evidence.traces or {}).values()]
+    if not readings or untraced(readings) or not all(reading.is_whole for reading in readings):
         return None
-    records = [record for trace in traces.values() for record in trace.records]
-    if not any(record.get("event") == "boot" for record in records):
-        return None
-    led = [_term(record) for record in records if record.get("event") == "lead"]
+    led = [record["term"] for _, record in records_of(readings, "lead")]
     if not led:
         return "no node ever became leader"
-    if any(_may_lead(trace.records) for trace in traces.values()):
+    if any(_may_lead(reading.records) for reading in readings):
         return None
-    tried = {_term(record) for record in records if record.get("event") == "vote"}
+    tried = {record["term"] for _, record in records_of(readings, "vote")}
     later = sorted(term for term in tried if term > max(led))
     if len(later) < ELECTIONS:
         return None

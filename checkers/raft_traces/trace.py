@@ -208,6 +208,12 @@ class Reading:
             by_event=by_event,
         )
 
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether there are records, from a start on, and nothing is known to be missing."""
+        has_gap = bool(self.gaps) or any(step.gap is not None for step in self.steps)
+        return bool(self.records) and not has_gap
+
 
 def _steps_of(trace: Trace) -> Iterator[Step]:
     """Give a trace's records in their order, with a gap wherever something is missing.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from splitbrain.checkers.recovery import Recovery
@@ -126,8 +128,19 @@ def test_the_last_healing_counts():
     assert early.status is Status.INVALID
 
 
+FIELDS = {
+    "boot": {"term": 0, "last_index": 0},
+    "vote": {"term": 1, "for": "n1"},
+    "lead": {"term": 1, "last_index": 0},
+}
+
+
+def numbered(node, records):
+    return tuple({"node": node, "boot": "a", "seq": n} | record for n, record in enumerate(records))
+
+
 def trace(node, *events, gaps=()):
-    records = tuple({"node": node, "seq": n, "event": event} for n, event in enumerate(events))
+    records = numbered(node, [{"event": event} | FIELDS.get(event, {}) for event in events])
     return Trace(node=node, records=records, gaps=gaps)
 
 
@@ -136,7 +149,7 @@ def test_whole_traces_without_a_leader_say_so():
     verdict = check(tries(31, 32, 33), traces=silent)
     (anomaly,) = verdict.anomalies
     assert anomaly.name == "no-leader"
-    assert anomaly.evidence == ({"node": "n1", "seq": 2, "event": "vote"},)
+    assert anomaly.evidence == (silent["n1"].records[2],)
     gapped = silent | {"n2": trace("n2", "boot", gaps=("a hole",))}
     assert check(tries(31, 32, 33), traces=gapped).anomalies[0].name == "no-recovery"
     empty = silent | {"n2": trace("n2")}
@@ -164,11 +177,13 @@ def test_bounds():
 def elections(*terms, node="n1", then=()):
     votes = [{"event": "vote", "term": term, "for": node} for term in terms]
     records = [{"event": "boot", "term": 0, "last_index": 0}, *votes, *then]
-    return Trace(
-        node=node,
-        records=tuple({"node": node, "seq": n, **record} for n, record in enumerate(records)),
-        gaps=(),
-    )
+    starts = itertools.accumulate(int(record["event"] == "boot") for record in records)
+    boots = [f"{node}-{number}" for number in starts]
+    written = [
+        {"node": node, "boot": boot, "seq": n - boots.index(boot), **record}
+        for n, (boot, record) in enumerate(zip(boots, records, strict=True))
+    ]
+    return Trace(node=node, records=tuple(written), gaps=())
 
 
 LED = {"event": "lead", "term": 2, "last_index": 0}
@@ -203,3 +218,29 @@ def test_elections_that_nobody_wins_any_more_are_told_from_silence(one, other, n
     if name == "no-leader":
         assert "nobody led after term 2" in anomaly.explanation
         assert {record["node"] for record in anomaly.evidence} == {"n1", "n2"}
+
+
+SILENT = {"n1": trace("n1", "boot", "vote"), "n2": trace("n2", "boot", "vote")}
+
+
+MEMBERS = SILENT["n2"].records[0] | {"members": ["n1", "n2", "n3"]}
+STORE = [{"event": "boot", "bugs": []}, {"event": "order-lead", "term": 1}]
+
+
+def of(node, records):
+    return {node: Trace(node=node, records=tuple(records))}
+
+
+@pytest.mark.parametrize(
+    "traces",
+    [
+        {"n2": SILENT["n2"]},  # nobody knows what n1 did, for whom n2 voted
+        SILENT | of("n2", SILENT["n2"].records[1:]),  # how it began is missing
+        SILENT | of("n1", numbered("n1", STORE[1:])),  # not Raft: starts of a store have no term
+        of("n1", numbered("n1", STORE)) | of("n2", numbered("n2", STORE)),
+        SILENT | of("n2", [MEMBERS]),
+    ],
+)
+def test_no_leader_is_told_only_by_whole_traces_of_all_members_of_a_raft(traces):
+    assert check(tries(31, 32, 33), traces=SILENT).anomalies[0].name == "no-leader"
+    assert check(tries(31, 32, 33), traces=traces).anomalies[0].name == "no-recovery"
