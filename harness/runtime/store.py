@@ -360,8 +360,16 @@ def _read_journal(path: Path) -> Decoded:
 def _read_traces(folder: Path) -> Mapping[str, Trace] | None:
     if not folder.is_dir():
         return None
-    traces = [_read_trace(file) for file in sorted(folder.glob("*.jsonl"))]
-    return {trace.node: trace for trace in traces}
+    traces: dict[str, Trace] = {}
+    files: dict[str, Path] = {}
+    for file in sorted(folder.glob("*.jsonl")):
+        trace = _read_trace(file)
+        first = files.setdefault(trace.node, file)
+        if first is not file:
+            message = f"{first} and {file} both say that they are the trace of {trace.node}"
+            raise UsageError(message)
+        traces[trace.node] = trace
+    return traces
 
 
 def _read_trace(file: Path) -> Trace:

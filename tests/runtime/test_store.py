@@ -307,6 +307,13 @@ def test_a_trace_that_is_damaged_is_named_with_its_line(
         load_run(run.path)
 
 
+def test_two_files_that_say_they_are_one_node_s_trace_are_both_named(run: RunDirectory) -> None:
+    for name in ("n1", "n2"):
+        run.write(f"traces/{name}.jsonl", b'{"trace":"n1","gaps":[]}\n')
+    with pytest.raises(UsageError, match=r"n1\.jsonl and .*n2\.jsonl both say .* trace of n1"):
+        load_run(run.path)
+
+
 @pytest.mark.parametrize("name", ["plan.json", "facts.json", "dumps.json", "result.json"])
 @pytest.mark.parametrize("text", [b'{"a":"\xe3"}', b"[" * 100_000, b"[" * 90 + b"]" * 90, b"{"])
 def test_a_file_of_a_run_that_is_no_json_is_named(
