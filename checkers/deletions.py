@@ -2,8 +2,9 @@
 
 Regularity (Lamport 1986; Shao, Welch, Pierce and Lee 2011) where a delete writes nothing: a read
 returns what the newest change that completed before it left, or what a change at its time wrote.
-Values are unique, deletes are not: nothing that is read may come from any delete that began before
-the read ended, or from the beginning, and is judged by the one that speaks best for it.
+To write null is to delete. Values are unique, deletes are not: nothing that is read may come from
+any delete that began before the read ended, or from the beginning if the key began with nothing,
+and is judged by the one that speaks best for it.
 
 Where deletes leave no tombstone, or leave it too short a time, a replica that missed one brings the
 value back (DeCandia et al., "Dynamo", SOSP 2007, on anti-entropy; the resurrected value is what
@@ -59,7 +60,7 @@ class Deletions:
                 if item.f == "read" and item.outcome is Outcome.OK:
                     reads += 1
                     _judge(item, key, phrases, findings)
-        deletes = sum(item.f == "delete" and item.outcome is Outcome.OK for item in operations)
+        deletes = sum(_deletes(item) and item.outcome is Outcome.OK for item in operations)
         if not deletes:
             findings.reasons.append("nothing was deleted that could come back")
         return findings.verdict(
@@ -123,7 +124,7 @@ class _Key:
                 writers.setdefault(canonical(item.argument), []).append(item)
             if item.f == "read" or item.outcome is Outcome.FAIL:
                 continue
-            if item.f == "delete":
+            if _deletes(item):
                 erasers.append((item.invoke_index, _end(item), item))
             if item.outcome is Outcome.OK:
                 changes.append((_end(item), item.invoke_index, item))
@@ -131,9 +132,14 @@ class _Key:
             initial=initial,
             writers=writers,
             changes=_Latest.of(changes),
-            deletes=_Latest.of(item for item in changes if item[2].f == "delete"),
+            deletes=_Latest.of(item for item in changes if _deletes(item[2])),
             erasers=_Latest.of(erasers),
         )
+
+
+def _deletes(operation: Operation) -> bool:
+    """Tell whether an operation leaves nothing."""
+    return operation.f == "delete" or (operation.f == "write" and operation.argument is None)
 
 
 def _end(operation: Operation) -> int:
@@ -150,13 +156,15 @@ def _judge(read: Operation, key: _Key, phrases: Phrases, findings: Findings) -> 
         return
     writers = key.writers.get(text, [])
     possible = [item for item in writers if item.outcome is not Outcome.FAIL]
-    if len(possible) > 1:
+    from_start = text == key.initial
+    if len(possible) + from_start > 1:
+        sources = "a write, or from the beginning" if from_start else "several writes"
         findings.reasons.append(
             f"reads of key {shown(read.key)} cannot all be used: the value {shown(read.result)} "
-            "may be from several writes"
+            f"may be from {sources}"
         )
         return
-    if not possible and text != key.initial:
+    if not possible and not from_start:
         name, why = "thin-air-read", "nobody wrote that"
         if writers:
             name, why = (
@@ -195,6 +203,10 @@ def _judge_nothing(
 ) -> None:
     """Judge a read of nothing by the delete that ended last of those that began before its end."""
     ended, eraser = key.erasers.before(_end(read))
+    if eraser is None and key.initial != canonical(None):
+        why = "nothing had been deleted by then, and it was not so in the beginning"
+        findings.add("thin-air-read", f"{told}, but {why}", (), [read])
+        return
     begun, newer = key.changes.before(read.invoke_index)
     if newer is None or begun <= ended:
         return

@@ -26,17 +26,17 @@ def operation(number, f, value, begin, end, outcome="ok", key="k"):
     )
 
 
-def judge(*steps) -> Verdict:
+def judge(*steps, initial=None) -> Verdict:
     """Judge steps one after another: (f, value) or (f, value, outcome)."""
     operations = [
         operation(place, step[0], step[1], 2 * place, 2 * place + 1, *step[2:])
         for place, step in enumerate(steps)
     ]
-    return check(operations)
+    return check(operations, initial)
 
 
-def check(operations) -> Verdict:
-    return Deletions().check(from_history(History.of(operations), initial=None))
+def check(operations, initial=None) -> Verdict:
+    return Deletions().check(from_history(History.of(operations), initial=initial))
 
 
 def names(verdict: Verdict) -> list[str]:
@@ -100,43 +100,75 @@ def test_what_cannot_be_judged_is_unknown_and_named() -> None:
     assert "may be from several writes" in judge(WRITE, WRITE, READ, DELETE).reasons[0]
 
 
-def defined(operations) -> set[str]:
+def test_the_initial_value_is_one_more_source() -> None:
+    start = ("read", 0)
+    assert judge(start, DELETE, GONE, initial=0).valid
+    verdict = judge(start, ("write", 0), DELETE, initial=0)
+    assert "the value 0 may be from a write, or from the beginning" in verdict.reasons[0]
+    assert judge(start, ("write", 0, "fail"), DELETE, initial=0).valid
+    assert names(judge(DELETE, ("write", 0, "fail"), start, initial=0)) == ["resurrected-value"]
+    assert names(judge(("write", 1), start, DELETE, initial=0)) == ["stale-read"]
+
+
+def test_nothing_can_be_read_only_where_nothing_is_left() -> None:
+    """A key that began with a value holds nothing once it was deleted, and not before."""
+    assert names(judge(GONE, DELETE, initial=0)) == ["thin-air-read"]
+    assert names(judge(("delete", None, "fail"), GONE, DELETE, initial=0)) == ["thin-air-read"]
+    verdict = judge(WRITE, GONE, DELETE, initial=0)
+    assert names(verdict) == ["thin-air-read"]
+    assert "it was not so in the beginning" in verdict.anomalies[0].explanation
+    assert names(judge(GONE, DELETE)) == []
+
+
+def test_to_write_nothing_is_to_delete() -> None:
+    assert judge(("write", None), GONE, WRITE, DELETE).valid
+    assert names(judge(WRITE, ("write", None), READ, DELETE)) == ["resurrected-value"]
+    assert names(judge(WRITE, ("write", None, "fail"), GONE, DELETE)) == ["stale-read"]
+    assert judge(("write", 1), ("write", None), GONE).valid
+
+
+def defined(operations, initial=None) -> set[str]:
     """Name each bad read by trying every source and every change between."""
     found = set()
     ends = {
         item.process: item.complete_index if item.outcome is Outcome.OK else 10**6
         for item in operations
     }
+
+    def left(item):
+        return item.argument if item.f == "write" else None
+
     changes = [item for item in operations if item.f != "read" and item.outcome is not Outcome.FAIL]
     for read in operations:
         if read.f != "read" or read.outcome is not Outcome.OK:
             continue
         value, done = read.result, ends[read.process]
-        fits = [
-            (item.invoke_index, ends[item.process])
-            for item in changes
-            if (item.f == "delete" if value is None else item.argument == value)
-        ]
-        if value is None:
-            fits.append((-1, -1))
-        elif not fits:
+        fits = [(i.invoke_index, ends[i.process]) for i in changes if left(i) == value]
+        begun = [end for begin, end in fits if begin < done]
+        if value == initial:
+            begun.append(-1)
+            if value is not None and fits:
+                continue  # nobody knows where it is from
+        if value is None and not begun:
+            found.add("thin-air-read")
+            continue
+        if not fits and value != initial:
             failed = any(item.f == "write" and item.argument == value for item in operations)
             found.add("failed-write-observed" if failed else "thin-air-read")
             continue
-        fits = [end for begin, end in fits if begin < done]
-        if not fits:
+        if not begun:
             found.add("future-read")
             continue
         between = [
             [
-                item.f
+                left(item)
                 for item in changes
                 if item.invoke_index > end and ends[item.process] < read.invoke_index
             ]
-            for end in fits
+            for end in begun
         ]
         if all(between):
-            resurrected = value is not None and "delete" in between[0]
+            resurrected = value is not None and None in between[0]
             found.add("resurrected-value" if resurrected else "stale-read")
     return found
 
@@ -150,15 +182,17 @@ def histories(draw):
         begin, end = sorted(places[2 * number : 2 * number + 2])
         f = draw(st.sampled_from(["read", "read", "write", "delete"]))
         outcome = draw(st.sampled_from(["ok", "ok", "ok", "fail", "info"]))
-        value = draw(st.sampled_from([None, *range(count)])) if f == "read" else number
+        # one write in so many writes nothing, which deletes
+        drawn = [None, *range(count)] if f == "read" else [number, number, number, None]
+        value = draw(st.sampled_from(drawn))
         done = None if outcome == "info" else end
         operations.append(operation(number, f, value, begin, done, outcome))
     return operations
 
 
-@given(histories())
-def test_every_read_against_the_definition(operations) -> None:
-    assert set(names(check(operations))) == defined(operations)
+@given(histories(), st.sampled_from([None, 0, 1, 2, 99]))
+def test_every_read_against_the_definition(operations, initial) -> None:
+    assert set(names(check(operations, initial))) == defined(operations, initial)
 
 
 @given(histories(), st.integers(0, 9))
