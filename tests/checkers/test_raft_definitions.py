@@ -65,6 +65,7 @@ class Toy:
         self.bugs = set(bugs)
         self.nodes = [Node(f"n{number}") for number in range(1, count + 1)]
         self.commands = itertools.count()
+        self.changes = {}  # by the hash of its entry: the members from there on
         for node in self.nodes:
             self.boot(node)
 
@@ -72,6 +73,15 @@ class Toy:
         return {
             node.name: Trace(node=node.name, records=tuple(node.records)) for node in self.nodes
         }
+
+    def changes_of(self, node):
+        """Give the configurations in a node's log, with the one that the cluster began with."""
+        first = (0, {other.name for other in self.nodes})
+        found = [(n, self.changes.get(h)) for n, (_, h) in enumerate(node.log, 1)]
+        return [first, *((index, names) for index, names in found if names is not None)]
+
+    def members(self, node):
+        return self.changes_of(node)[-1][1]
 
     def boot(self, node, lost=0):
         if node.boots and "lose_vote" in self.bugs:
@@ -96,6 +106,9 @@ class Toy:
             "append", term=node.term, first=start + 1, terms=[t for t, _ in part],
             hashes=[h for _, h in part],
         )  # fmt: skip
+        for index, names in self.changes_of(node):
+            if start < index <= start + len(part):
+                node.write("config", term=node.term, index=index, members=sorted(names))
 
     def rise(self, node, term):
         if term > node.term:
@@ -104,10 +117,13 @@ class Toy:
             node.term, node.vote, node.leading = term, None, False
 
     def elect(self, node, mask):
+        members = self.members(node)
+        if node.name not in members:
+            return
         self.rise(node, node.term + 1)
         votes = []
         for place, voter in enumerate(self.nodes):
-            if voter is not node and not mask >> place & 1:
+            if voter.name not in members or (voter is not node and not mask >> place & 1):
                 continue
             if voter.term > node.term:
                 continue
@@ -120,16 +136,16 @@ class Toy:
                     voter.vote = node.name
                     voter.write("vote", term=voter.term, **{"for": node.name})
                 votes.append(voter.name)
-        if len(votes) > len(self.nodes) // 2 or "minority" in self.bugs:
+        if len(votes) > len(members) // 2 or "minority" in self.bugs:
             last = len(node.log)
             node.leading, node.match = True, {node.name: last}
             node.write(
                 "lead", term=node.term, last_index=last, last_term=node.last_term,
-                hash=node.hash(last), votes=sorted(votes),
+                hash=node.hash(last), votes=sorted(votes), members=sorted(members),
             )  # fmt: skip
             self.propose(node)
 
-    def propose(self, node):
+    def propose(self, node, members=None):
         if not node.leading:
             return
         if "rewrite" in self.bugs and len(node.log) > 2:
@@ -137,8 +153,21 @@ class Toy:
             node.log.pop()
         digest = roll(node.hash(len(node.log)), node.term, next(self.commands))
         node.log.append((node.term, digest))
+        if members is not None:
+            self.changes[digest] = members
         self.wrote(node, len(node.log) - 1)
         node.match[node.name] = len(node.log)
+
+    def change(self, node, number):
+        """Add or remove one other node, once the change before and an own entry are committed."""
+        index, members = self.changes_of(node)[-1]
+        own = any(term == node.term for term, _ in node.log[: node.commit])
+        ready = (own or "unready" in self.bugs) and (index <= node.commit or "hasty" in self.bugs)
+        wanted = {self.nodes[number % len(self.nodes)].name}
+        if "jump" in self.bugs:
+            wanted.add(self.nodes[(number + 1) % len(self.nodes)].name)
+        if node.leading and ready and node.name not in wanted:
+            self.propose(node, members ^ wanted)
 
     def replicate(self, node, other):
         if not node.leading or node is other:
@@ -163,24 +192,27 @@ class Toy:
         index = min(node.commit, len(other.log))
         self.set_commit(other, max(1, index - 2) if index and "back" in self.bugs else index)
 
-    def set_commit(self, node, index):
+    def set_commit(self, node, index, **more):
         if index > node.commit or ("back" in self.bugs and 0 < index < node.commit):
             node.commit = index
             node.write(
                 "commit", index=index, term=node.term, entry_term=node.log[index - 1][0],
-                hash=node.hash(index),
+                hash=node.hash(index), **more,
             )  # fmt: skip
 
     def commit(self, node):
         if not node.leading:
             return
-        held = sorted((node.match.get(other.name, 0) for other in self.nodes), reverse=True)
-        index = min(held[len(self.nodes) // 2], len(node.log))
+        members = self.members(node)
+        counted = {other.name for other in self.nodes} if "learner" in self.bugs else members
+        held = sorted((node.match.get(name, 0) for name in counted), reverse=True)
+        index = min(held[len(members) // 2], len(node.log))
         if "alone" in self.bugs:
             index = len(node.log)
         own = index and node.log[index - 1][0] == node.term
         if own or (index and "old_commit" in self.bugs):
-            self.set_commit(node, index)
+            by = sorted(name for name in counted if node.match.get(name, 0) >= index)
+            self.set_commit(node, index, by=by)
 
     def apply(self, node):
         first, last = node.applied + 1, node.commit
@@ -201,6 +233,7 @@ class Toy:
 BUGS = (
     "lose_vote", "lose_term", "lose_disk", "no_uptodate", "double_vote", "minority", "rewrite",
     "unverified", "back", "alone", "old_commit", "skip", "eager", "again",
+    "unready", "hasty", "jump", "learner",
 )  # fmt: skip
 
 KEEPING = [bug for bug in BUGS if bug != "rewrite" and not bug.startswith("lose")]
@@ -208,7 +241,18 @@ KEEPING = [bug for bug in BUGS if bug != "rewrite" and not bug.startswith("lose"
 
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["elect", "propose", "replicate", "replicate", "commit", "apply", "boot"]),
+        st.sampled_from(
+            [
+                "elect",
+                "propose",
+                "replicate",
+                "replicate",
+                "commit",
+                "apply",
+                "boot",
+                "change",
+            ]
+        ),
         st.integers(0, 4),
         st.integers(0, 31),
     ),
@@ -227,6 +271,8 @@ def run(count, moves, bugs=()):
             toy.replicate(next((n for n in toy.nodes if n.leading), node), other)
         elif move == "boot":
             toy.boot(node, lost=number % 4)
+        elif move == "change":
+            toy.change(next((n for n in toy.nodes if n.leading), node), number)
         else:
             getattr(toy, move)(node)
     return toy
@@ -252,6 +298,7 @@ class Moment:
     after: dict
     restating: bool
     leading: dict | None
+    configs: list  # before the record, as (index, members), the latest last
 
 
 class ContradictionError(Exception):
@@ -259,18 +306,21 @@ class ContradictionError(Exception):
 
 
 def moments(trace):
-    log, boot, leading, restating = {}, 0, None, None
+    log, boot, leading, restating, configs = {}, 0, None, None, []
     for record in trace.records:
         kind, before, was = record["event"], dict(log), restating is not None
-        if was and kind not in ("append", "boot"):
+        in_force = list(configs)
+        if was and kind not in ("append", "boot", "config"):
             raise ContradictionError
         if kind == "boot":
             log, boot, leading = {}, boot + 1, None
+            configs = [(0, set(record["members"]))]
             restating = record if record["last_index"] else None
         elif kind == "append":
             if not 1 <= record["first"] <= len(log) + 1:
                 raise ContradictionError
             log = {index: entry for index, entry in log.items() if index < record["first"]}
+            configs = [one for one in configs if one[0] < record["first"]]
             added = zip(record["terms"], record["hashes"], strict=True)
             log |= dict(enumerate(added, record["first"]))
             if restating and len(log) >= restating["last_index"]:
@@ -279,11 +329,14 @@ def moments(trace):
                 restating = None
         elif kind == "truncate":
             log = {index: entry for index, entry in log.items() if index < record["from"]}
+            configs = [one for one in configs if one[0] < record["from"]]
+        elif kind == "config":
+            configs = [*configs, (record["index"], set(record["members"]))]
         elif kind == "lead" and record["last_index"] != len(log):
             raise ContradictionError
         if leading and type(record.get("term")) is int and record["term"] != leading["term"]:
             leading = None if kind != "step-down" else leading
-        yield Moment(trace.node, boot, record, before, dict(log), was, leading)
+        yield Moment(trace.node, boot, record, before, dict(log), was, leading, in_force)
         if kind == "lead":
             leading = record
         elif kind == "step-down":
@@ -318,8 +371,9 @@ def definitions(traces):
             names.add("two-leaders")
     for lead in leads:
         term = lead.record["term"]
-        given_ = {lead.node}
-        for voter in set(lead.record["votes"]):
+        members = set(lead.record["members"])
+        given_ = {lead.node} & members
+        for voter in set(lead.record["votes"]) & members:
             own = [m.record for m in alls if m.node == voter]
             gave = any(
                 r["term"] == term and lead.node in (r.get("for"), r.get("vote"))
@@ -336,7 +390,7 @@ def definitions(traces):
             )
             if gave or lost or not later:
                 given_.add(voter)
-        if len(given_) <= len(traces) // 2:
+        if len(given_) <= len(members) // 2:
             names.add("elected-without-majority")
     # log matching
     entries = {
@@ -416,6 +470,19 @@ def definitions(traces):
                     committed.append(vouched(m, min(at + 1, r["index"]), r["index"]))
                     ever.append((r["index"], r["hash"]))
                 at = r["index"]
+            if kind == "config" and m.configs:
+                place, old = m.configs[-1]
+                new = set(r["members"])
+                if not meet(old, new):
+                    names.add("disjoint-majorities")
+                if m.leading and place > at:
+                    names.add("two-changes")
+                if m.leading and at <= m.leading["last_index"]:
+                    names.add("unready-change")
+            if kind == "commit" and m.leading and m.configs and "by" in r:
+                members = m.configs[-1][1]
+                if len(members & set(r["by"])) <= len(members) // 2:
+                    names.add("committed-without-majority")
             if kind == "apply":
                 if r["first"] != done + 1:
                     names.add("apply-gap" if r["first"] > done + 1 else "apply-twice")
@@ -432,6 +499,15 @@ def definitions(traces):
         if len(one[0]) == len(one[1]) == 1 and one[0] != one[1]:
             names.add("divergent-apply")
     return names
+
+
+def meet(old, new):
+    """Tell whether every majority of these meets every majority of those, by trying all."""
+    return all(
+        set(left) & set(right)
+        for left in itertools.combinations(sorted(old), len(old) // 2 + 1)
+        for right in itertools.combinations(sorted(new), len(new) // 2 + 1)
+    )
 
 
 def forgotten(old, new, leads, unseen, term):
@@ -666,7 +742,15 @@ def test_lines_that_come_twice_or_at_the_wrong_place_accuse_nobody(count, moves,
 def expected_of_seed(seed):
     """A long run of a toy with one or two bugs, drawn by a plain generator."""
     rng = random.Random(seed)
-    moves = ["elect", "boot", *["propose"] * 3, *["replicate"] * 4, *["commit"] * 3, "apply"]
+    moves = [
+        "elect",
+        "boot",
+        "change",
+        *["propose"] * 3,
+        *["replicate"] * 4,
+        *["commit"] * 3,
+        "apply",
+    ]
     count = rng.randrange(150)
     drawn = [(rng.choice(moves), rng.randrange(5), rng.randrange(32)) for _ in range(count)]
     bugs = rng.sample(BUGS, rng.randrange(3))
@@ -686,4 +770,5 @@ def test_long_runs_are_judged_as_the_definitions_do():
             "commit-backwards", "apply-gap", "apply-twice", "applied-uncommitted", "two-leaders",
             "double-vote", "elected-without-majority", "leader-rewrote-log", "log-mismatch",
             "committed-entry-lost", "forgotten-vote", "forgotten-term",
-            "forgotten-entries"} <= set(seen)  # fmt: skip
+            "forgotten-entries", "two-changes", "unready-change", "disjoint-majorities",
+            "committed-without-majority"} <= set(seen)  # fmt: skip
