@@ -12,14 +12,13 @@ which one node wrote its own records.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from splitbrain.checkers.raft_traces.commits import Commits
 from splitbrain.checkers.raft_traces.findings import Findings
 from splitbrain.checkers.raft_traces.replica import Forgotten, Replica, choice
-from splitbrain.checkers.raft_traces.trace import Reading, Record, records_of, untraced
+from splitbrain.checkers.raft_traces.trace import Gap, Reading, Record, records_of, untraced
 from splitbrain.core.evidence import Evidence, Need
 from splitbrain.core.value import Value
 from splitbrain.core.verdict import Status, Verdict, unknown
@@ -140,8 +139,8 @@ class _Voter:
                 chosen = choice(record)
                 if chosen is not None:
                     given.setdefault(record["term"], set()).add(chosen)
-        hidden = [(term, _number(boot.get("term"))) for term, boot in _restarts(trace)]
-        return cls(given, _latest_term(trace), hidden)
+        hidden = [(term, boot["term"]) for term, boot in trace.restarts]
+        return cls(given, trace.latest if trace.is_whole else -1, hidden)
 
     def gave(self, term: int, candidate: str) -> bool:
         return candidate in self.given.get(term, ())
@@ -155,15 +154,6 @@ class _Voter:
         if self.latest <= term or self.gave(term, candidate):
             return False
         return not any(begin <= term <= end for begin, end in self.hidden)
-
-
-def _restarts(trace: Reading) -> Iterator[tuple[int, Record]]:
-    """Give each later start of a node, with the highest term that its trace shows before it."""
-    term = -1
-    for record in trace.records:
-        if record.get("event") == "boot" and term >= 0:
-            yield term, record
-        term = max(term, _number(record.get("term", -1)))
 
 
 def _check_majority(
@@ -194,20 +184,13 @@ def _check_majority(
         )
 
 
-def _latest_term(trace: Reading) -> int:
-    """Give the last term that a node shows in a trace without gaps; -1 when that proves nothing."""
-    if not trace.is_whole:
-        return -1
-    return max((_number(record.get("term", -1)) for record in trace.records), default=-1)
-
-
 def _unseen_leads(trace: Reading) -> Iterator[tuple[int, int]]:
     """Give from which term to which a node may have led before a restart, as no record tells.
 
     It led the term of the restart only if it had voted for itself.
     """
     led = {record["term"] for record in trace.by_event.get("lead", ())}
-    for before, boot in _restarts(trace):
+    for before, boot in trace.restarts:
         term = boot["term"]
         may_lead = term not in led and boot.get("vote", trace.node) == trace.node
         yield before, term if may_lead else term - 1
@@ -223,7 +206,7 @@ def _check_forgotten(
     a term above theirs lacked them is there no such excuse. A power cut may have taken the record
     of a lead; who obeyed that leader was in its term at the restart.
     """
-    if not forgotten or any(_latest_term(trace) < 0 for trace in traces):
+    if not forgotten or not all(trace.is_whole for trace in traces):
         return
     excused: set[int] = set()
     for trace in traces:
@@ -237,12 +220,11 @@ def _check_forgotten(
         replica = Replica(trace.node, Findings(), Commits(), lambda _record, _skip: None)
         for step in trace.steps:
             replica.take(step)
-            if step.record is not None and step.record["event"] == "lead":
+            if not isinstance(step, Gap) and step["event"] == "lead":
                 excused |= {
                     number
                     for number, item in enumerate(forgotten)
-                    if step.record["term"] > item.term
-                    and replica.log.hash_at(item.index) != item.hash
+                    if step["term"] > item.term and replica.log.hash_at(item.index) != item.hash
                 }
     for number, item in enumerate(forgotten):
         if number not in excused:
@@ -301,27 +283,29 @@ def _reasons(traces: Sequence[Reading], findings: Findings) -> list[str]:
 def _stats(
     traces: Sequence[Reading], findings: Findings, led: Sequence[tuple[int, str]]
 ) -> dict[str, Value]:
-    events: Counter[str] = Counter()
-    highest: dict[str, int] = {"committed": 0, "applied": 0, "term": 0}
-    names = {"commit": ("committed", "index"), "apply": ("applied", "last")}
-    for trace in traces:
-        for record in trace.records:
-            event = str(record.get("event"))
-            events[event] += 1
-            if event in names:
-                name, key = names[event]
-                highest[name] = max(highest[name], _number(record.get(key)))
-            highest["term"] = max(highest["term"], _number(record.get("term")))
+    """Give figures of all records; those that cannot be used count as far as they can be read."""
+    others = [record for trace in traces for record in trace.unusable]
+
+    def count(event: str) -> int:
+        usable = sum(len(trace.by_event.get(event, ())) for trace in traces)
+        return usable + sum(1 for record in others if record.get("event") == event)
+
+    def highest(event: str, name: str) -> int:
+        usable: list[int] = [record[name] for _, record in records_of(traces, event)]
+        rest = [_number(record.get(name)) for record in others if record.get("event") == event]
+        return max(usable + rest, default=0)
+
+    terms = [trace.latest for trace in traces] + [_number(record.get("term")) for record in others]
     leaders: list[Value] = [{"term": term, "node": node} for term, node in led[:LEADERS_SHOWN]]
     return {
         "records": sum(len(trace.records) for trace in traces),
-        "boots": events["boot"],
-        "votes": events["vote"],
+        "boots": count("boot"),
+        "votes": count("vote"),
         "elections": len(led),
         "leaders": leaders,
-        "highest_term": highest["term"],
-        "highest_commit": highest["committed"],
-        "highest_apply": highest["applied"],
+        "highest_term": max(0, *terms),
+        "highest_commit": max(0, highest("commit", "index")),
+        "highest_apply": max(0, highest("apply", "last")),
         "found": dict(findings.counts),
     }
 

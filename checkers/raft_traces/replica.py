@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from splitbrain.checkers.raft_traces.commits import Commits
 from splitbrain.checkers.raft_traces.findings import Findings
-from splitbrain.checkers.raft_traces.trace import Log, Record, Step, place_of, void
+from splitbrain.checkers.raft_traces.trace import Gap, Log, Record, Step, place_of, void
 
 
 def majority(members: Sized) -> int:
@@ -73,19 +73,18 @@ class Replica:
 
     def take(self, step: Step) -> None:
         """Take the next record, or note a gap."""
-        if step.record is None:
-            self._gap(step.gap or "something is missing", step.place)
+        if isinstance(step, Gap):
+            self._gap(step.what, step.place)
             if step.restarted:
                 self.committed = self.applied_record = None
             return
-        record = step.record
-        event = str(record["event"])
+        event = step["event"]
         if self.restating is not None and event not in ("append", "boot", "config"):
-            self._contradiction("it acts before its log stands again after its start", record)
-        self._rise(record, event)
+            self._contradiction("it acts before its log stands again after its start", step)
+        self._rise(step, event)
         act = _RULES.get(event)
         if act is not None:
-            act(self, record)
+            act(self, step)
 
     def _gap(self, text: str, place: str) -> None:
         self.findings.gap(self.node, text, place)
@@ -213,9 +212,11 @@ class Replica:
 
     def _stood_before(self, record: Record) -> int:
         """Count the entries of a record that only restate the log from before a restart."""
+        if self.restating is None:
+            return 0
         count = len(record["hashes"])
         start = record["first"] - self.before.base - 1
-        if self.restating is None or start < 0:
+        if start < 0:
             return 0
         old = (self.before.hashes[start : start + count], self.before.terms[start : start + count])
         return count if old == (record["hashes"], record["terms"]) else 0

@@ -7,6 +7,7 @@ doubled, mixed up or took from another node's trace are gaps too, and prove noth
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,9 @@ from typing import Any
 from splitbrain.core.evidence import Trace
 
 Record = Mapping[str, Any]
+
+
+_STRINGS, _INTEGERS = frozenset({str}), frozenset({int})
 
 
 def _whole(value: object) -> bool:
@@ -25,11 +29,11 @@ def _text(value: object) -> bool:
 
 
 def _texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return isinstance(value, list) and set(map(type, value)) <= _STRINGS
 
 
 def _wholes(value: object) -> bool:
-    return isinstance(value, list) and all(type(item) is int for item in value)
+    return isinstance(value, list) and set(map(type, value)) <= _INTEGERS
 
 
 def _voted(value: object) -> bool:
@@ -38,18 +42,15 @@ def _voted(value: object) -> bool:
 
 _FIELDS: Mapping[str, Mapping[str, Callable[[object], bool]]] = {
     "boot": {"term": _whole, "last_index": _whole},
-    "append": {"first": _whole, "terms": _wholes, "hashes": _texts},
     "truncate": {"from": _whole},
     "vote": {"term": _whole, "for": _text},
     "lead": {"term": _whole, "last_index": _whole},
     "step-down": {"term": _whole},
-    "commit": {"index": _whole, "entry_term": _whole, "hash": _text},
-    "apply": {"first": _whole, "last": _whole, "hash": _text},
     "snapshot": {"index": _whole, "hash": _text},
     "install": {"index": _whole, "hash": _text},
     "config": {"index": _whole, "members": _texts},
 }
-"""What the rules read of each event; other events are passed over."""
+"""What the rules read of each event but the frequent ones; other events are passed over."""
 
 _OPTIONAL: Mapping[str, Mapping[str, Callable[[object], bool]]] = {
     "boot": {
@@ -61,19 +62,48 @@ _OPTIONAL: Mapping[str, Mapping[str, Callable[[object], bool]]] = {
         "members": _texts,
     },
     "lead": {"votes": _texts, "hash": _text, "members": _texts},
-    "commit": {"by": _texts},
     "snapshot": {"digest": _text, "members": _texts},
     "install": {"digest": _text, "members": _texts},
 }
 """What they read where it is there."""
 
-_RULES: Mapping[str, tuple[tuple[str, Callable[[object], bool], bool], ...]] = {
-    event: (
-        *((name, right, True) for name, right in fields.items()),
-        *((name, right, False) for name, right in _OPTIONAL.get(event, {}).items()),
-    )
-    for event, fields in _FIELDS.items()
+
+def _bad_append(record: Record) -> str | None:
+    first = record.get("first")
+    if type(first) is not int or first < 0:
+        return "first"
+    if not _wholes(record.get("terms")):
+        return "terms"
+    return None if _texts(record.get("hashes")) else "hashes"
+
+
+def _bad_commit(record: Record) -> str | None:
+    index, term = record.get("index"), record.get("entry_term")
+    if type(index) is not int or index < 0:
+        return "index"
+    if type(term) is not int or term < 0:
+        return "entry_term"
+    if not isinstance(record.get("hash"), str):
+        return "hash"
+    return "by" if "by" in record and not _texts(record["by"]) else None
+
+
+def _bad_apply(record: Record) -> str | None:
+    first, last = record.get("first"), record.get("last")
+    if type(first) is not int or first < 0:
+        return "first"
+    if type(last) is not int or last < 0:
+        return "last"
+    return None if isinstance(record.get("hash"), str) else "hash"
+
+
+_FREQUENT: Mapping[str, Callable[[Record], str | None]] = {
+    "append": _bad_append,
+    "commit": _bad_commit,
+    "apply": _bad_apply,
 }
+"""Nearly all records are of these events, so their fields are read without a table."""
+
 _SHOWN_LIMIT = 60
 
 
@@ -82,13 +112,24 @@ def complaint_about(record: Record) -> str | None:
     event = record.get("event")
     if not isinstance(event, str):
         return f"a record has the event {_shown(event)}"
-    for name, right, is_needed in _RULES.get(event, ()):
-        if not right(record.get(name)) and (is_needed or name in record):
-            return f"its {event} record has the {name} {_shown(record.get(name))}"
+    bad = _FREQUENT.get(event, _bad_field)(record)
+    if bad is not None:
+        return f"its {event} record has the {bad} {_shown(record.get(bad))}"
     if event == "append" and len(record["terms"]) != len(record["hashes"]):
         return "its append record has not as many terms as hashes"
     if event == "apply" and not 1 <= record["first"] <= record["last"]:
         return "its apply record ends before it starts"
+    return None
+
+
+def _bad_field(record: Record) -> str | None:
+    event = record["event"]
+    for name, right in _FIELDS.get(event, {}).items():
+        if not right(record.get(name)):
+            return name
+    for name, right in _OPTIONAL.get(event, {}).items():
+        if name in record and not right(record[name]):
+            return name
     return None
 
 
@@ -166,24 +207,28 @@ def void() -> Log:
     return Log(whole=False)
 
 
-@dataclass(slots=True)
-class Step:
-    """A record, or a gap before one when `gap` says what is missing.
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Something that is missing before the next record, or a record that cannot be used.
 
-    place: of a record that cannot be used. restarted: with the gap, that the node started anew.
+    place: of such a record. restarted: the node started anew there.
     """
 
-    record: Record | None
-    gap: str | None = None
+    what: str
     place: str = ""
     restarted: bool = False
 
 
+Step = Record | Gap
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A trace that was read. records: all of it; steps: what is usable. gaps: as of the trace.
+    """A trace that was read. records: all of it. gaps: as of the trace.
 
-    by_event: the usable records of each event, in order.
+    steps: what is usable, in order, and what is missing between. by_event: what is usable, by event
+    and in order. unusable: the other records. latest: the highest term of what is usable, -1
+    without any. restarts: each start that has a term before it, with the highest of those.
     """
 
     node: str
@@ -191,54 +236,72 @@ class Reading:
     gaps: Sequence[str]
     steps: Sequence[Step]
     by_event: Mapping[str, Sequence[Record]]
+    unusable: Sequence[Record]
+    latest: int
+    restarts: Sequence[tuple[int, Record]]
 
     @classmethod
     def of(cls, trace: Trace) -> Reading:
         """Read a trace, once for all rules."""
-        steps = list(_steps_of(trace))
-        by_event: dict[str, list[Record]] = {}
-        for step in steps:
-            if step.record is not None:
-                by_event.setdefault(step.record["event"], []).append(step.record)
+        steps: list[Step] = []
+        by_event: dict[str, list[Record]] = defaultdict(list)
+        unusable: list[Record] = []
+        restarts: list[tuple[int, Record]] = []
+        latest = -1
+        for step in _steps_of(trace, unusable):
+            steps.append(step)
+            if isinstance(step, Gap):
+                continue
+            event, term = step["event"], step.get("term")
+            by_event[event].append(step)
+            if event == "boot" and latest >= 0:
+                restarts.append((latest, step))
+            if type(term) is int and term > latest:
+                latest = term
         return cls(
             node=trace.node,
             records=trace.records,
             gaps=trace.gaps,
             steps=steps,
-            by_event=by_event,
+            by_event=dict(by_event),
+            unusable=unusable,
+            latest=latest,
+            restarts=restarts,
         )
 
     @property
     def is_whole(self) -> bool:
         """Tell whether there are records, from a start on, and nothing is known to be missing."""
-        has_gap = bool(self.gaps) or any(step.gap is not None for step in self.steps)
+        has_gap = bool(self.gaps) or any(isinstance(step, Gap) for step in self.steps)
         return bool(self.records) and not has_gap
 
 
-def _steps_of(trace: Trace) -> Iterator[Step]:
+def _steps_of(trace: Trace, unusable: list[Record]) -> Iterator[Step]:
     """Give a trace's records in their order, with a gap wherever something is missing.
 
     The numbers of a boot only rise and no boot comes back, so that nothing counts twice.
     """
-    place = _Place()
+    node, place = trace.node, _Place()
     is_lost = False
     for record in trace.records:
-        stray = _stray(record, trace.node) or place.repeated(record)
-        if stray is not None:
-            if not is_lost:
-                yield Step(None, stray)
-            is_lost = True
-            continue
+        if not place.goes_on(record, node):
+            stray = _stray(record, node) or place.repeated(record)
+            if stray is not None:
+                unusable.append(record)
+                if not is_lost:
+                    yield Gap(stray)
+                is_lost = True
+                continue
+            gap = place.move(record)
+            if gap is not None:
+                yield gap
         is_lost = False
-        gap = place.move(record)
-        if gap is not None:
-            yield gap
         complaint = complaint_about(record)
         if complaint is None:
-            yield Step(record)
+            yield record
         else:
-            restarted = record.get("event") == "boot"
-            yield Step(None, complaint, place_of(record), restarted)
+            unusable.append(record)
+            yield Gap(complaint, place_of(record), restarted=record.get("event") == "boot")
 
 
 def place_of(record: Record) -> str:
@@ -254,6 +317,20 @@ class _Place:
     due: int = 0
     over: set[str] = field(default_factory=set)
 
+    def goes_on(self, record: Record, node: str) -> bool:
+        """Tell whether a record is the one that is due in this boot, and go on to it then."""
+        seq = record.get("seq")
+        if (
+            seq != self.due
+            or type(seq) is not int
+            or record.get("boot") != self.boot
+            or self.boot is None
+            or record.get("node", node) != node
+        ):
+            return False
+        self.due += 1
+        return True
+
     def repeated(self, record: Record) -> str | None:
         """Say that a record comes again, or too late, or None."""
         boot, seq = record["boot"], record["seq"]
@@ -263,7 +340,7 @@ class _Place:
             return f"boot {boot}: record {seq} where {self.due} was due"
         return None
 
-    def move(self, record: Record) -> Step | None:
+    def move(self, record: Record) -> Gap | None:
         """Go on to a record; give the gap before it, if there is one."""
         boot, seq = record["boot"], record["seq"]
         fresh = boot != self.boot
@@ -274,10 +351,10 @@ class _Place:
         due, self.due = self.due, seq + 1
         if seq != due:
             gap = f"boot {boot}: record {seq} where {due} was due"
-            return Step(None, gap, restarted=fresh)
+            return Gap(gap, restarted=fresh)
         if fresh and record.get("event") != "boot":
             gap = f"boot {boot} does not begin with its boot record"
-            return Step(None, gap, restarted=True)
+            return Gap(gap, restarted=True)
         return None
 
 

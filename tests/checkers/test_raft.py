@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from splitbrain.checkers.raft import Raft
+from splitbrain.checkers.raft_traces.trace import complaint_about
 from splitbrain.core.evidence import Evidence, Need, Trace
 from splitbrain.core.verdict import Status
 
@@ -568,3 +569,29 @@ def test_what_else_is_wrong_is_told_by_its_place_too():
     assert reason.startswith(
         "the trace of n1: boot a: record 1: contradicts itself: it acts before"
     )
+
+
+NUMBER, TEXT, NUMBERS, TEXTS = (1, 0), ("a", ""), ([1], []), (["a"], [])
+KINDS = (NUMBER, TEXT, NUMBERS, TEXTS, (None,), (-1,), (True,), (1.0,), ([True],), ([None],), ({},))
+
+
+@pytest.mark.parametrize(
+    ("event", "fields"),
+    [
+        ("append", {"first": NUMBER, "terms": NUMBERS, "hashes": TEXTS}),
+        ("commit", {"index": NUMBER, "entry_term": NUMBER, "hash": TEXT, "by": TEXTS}),
+        ("apply", {"first": NUMBER, "last": NUMBER, "hash": TEXT}),
+        ("boot", {"term": NUMBER, "last_index": NUMBER, "members": TEXTS}),
+    ],
+)
+def test_a_field_of_the_wrong_kind_is_named(event, fields):
+    fine = {"event": event} | {name: values[0] for name, values in fields.items()}
+    assert complaint_about(fine) is None
+    for name, right in fields.items():
+        for values in KINDS:
+            told = complaint_about(fine | {name: values[0]})
+            fits = values == right
+            assert (told is None) == fits, (name, values, told)
+            assert fits or told.startswith(f"its {event} record has the {name} ")
+        without = complaint_about({key: v for key, v in fine.items() if key != name})
+        assert (without is None) == (name in ("by", "members"))
