@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
@@ -28,6 +29,35 @@ class Fixed:
         if isinstance(self.result, BaseException):
             raise self.result
         return self.result
+
+
+class Watching(Fixed):
+    """Notes whether garbage is collected while it judges; may let others judge meanwhile."""
+
+    def __init__(self, name, result, inner=()):
+        super().__init__(name, result)
+        self.inner, self.seen = inner, []
+
+    def check(self, evidence):
+        self.seen.append(gc.isenabled())
+        judge_all(self.inner, evidence)
+        self.seen.append(gc.isenabled())
+        return super().check(evidence)
+
+
+@pytest.mark.parametrize("result", [valid(), ValueError("crash"), KeyboardInterrupt()])
+@pytest.mark.parametrize("is_on", [True, False])
+def test_garbage_is_not_collected_while_it_is_judged_and_afterwards_as_before(result, is_on):
+    inner = Watching("inner", valid())
+    outer = Watching("outer", result, [inner])
+    try:
+        if not is_on:
+            gc.disable()
+        judge_all([outer], Evidence())
+        assert gc.isenabled() is is_on
+    finally:
+        gc.enable()
+    assert outer.seen == inner.seen == [False, False]
 
 
 def test_of_two_checkers_of_one_name_none_hides_the_other():
