@@ -6,12 +6,16 @@ made it, seen it, or seen what came of it. Writes that did not know each other a
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from splitbrain.checkers.order.past import Past
 from splitbrain.checkers.order.versions import Versions
 from splitbrain.core.columns import Booleans, Integers
+
+Whole = TypeVar("Whole", np.int32, np.int64)
 
 
 class Newer:
@@ -73,9 +77,15 @@ class Prefixes:
         return item, int(self.writes[item])
 
 
-def highest(table: Integers | NDArray[np.int32], lead: Integers) -> Integers:
-    """Give the running maximum of each column, begun anew where `lead` grows."""
-    span = int(table.max(initial=0)) + 2
-    lifted = table.astype(np.int64) + lead[:, None] * span
-    found: Integers = np.maximum.accumulate(lifted, axis=0) - lead[:, None] * span
+def highest(table: NDArray[Whole], lead: Integers) -> NDArray[Whole]:
+    """Give the running maximum of each column, begun anew where `lead` grows.
+
+    One column at a time: tables are as large as memory allows, and this makes one like it.
+    """
+    shift = lead * (int(table.max(initial=0)) + 2)
+    found = np.empty_like(table)
+    for column in range(table.shape[1]):
+        lifted = table[:, column] + shift
+        np.maximum.accumulate(lifted, out=lifted)
+        found[:, column] = lifted - shift
     return found
