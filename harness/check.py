@@ -18,18 +18,18 @@ from splitbrain.core.evidence import Evidence, from_history
 from splitbrain.core.history import History
 from splitbrain.core.run import Plan, RunResult
 from splitbrain.core.value import Value
-from splitbrain.core.verdict import Checker, Status, Verdict, unknown
+from splitbrain.core.verdict import Checker, Verdict, unknown
 from splitbrain.execute import judge_all, overall, result_to_value
 from splitbrain.foreign import read_history, require_writable, write_history
 from splitbrain.minimization import with_minimal_histories
-from splitbrain.runtime.results import verdicts_from_value
+from splitbrain.runtime.results import judged_from_value
 from splitbrain.runtime.store import (
     RunDirectory,
     StoredRun,
     is_run,
     load_run,
 )
-from splitbrain.runtime.stored_file import read_json_file, readable
+from splitbrain.runtime.stored_file import named, read_json_file, readable
 
 FOREIGN_CHECKERS = ("linearizable",)
 
@@ -98,13 +98,16 @@ def show_path(path: Path) -> RunResult:
     with readable(path):
         stored = load_run(path)
     result = stored.result
-    if not isinstance(result, dict):
+    if result is None:
         why = f"the run was not judged: do it now with `splitbrain check {path}`"
         return _result(stored, {"run": unknown(why)})
+    with named(path / "result.json"):
+        status, verdicts = judged_from_value(result)
+    assert isinstance(result, dict)
     failure = result.get("failure")
     return dataclasses.replace(
-        _result(stored, verdicts_from_value(result)),
-        status=Status(str(result.get("status"))),
+        _result(stored, verdicts),
+        status=status,
         failure=failure if isinstance(failure, str) else None,
         refused=result.get("refused") is True,
         interrupted=result.get("interrupted") is True,

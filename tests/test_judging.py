@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from splitbrain.check import Question, check_path
+from splitbrain.check import Question, check_path, show_path
+from splitbrain.core.errors import UsageError
 from splitbrain.core.evidence import Evidence
 from splitbrain.core.verdict import Anomaly, Status, figures, invalid, unknown, valid
 from splitbrain.execute import judge_all, overall
@@ -90,6 +91,23 @@ def test_ctrl_c_leaves_the_rest_unknown_and_keeps_what_was_found():
 )
 def test_unknown_is_never_green(verdicts, sound, status):
     assert overall(dict(enumerate(verdicts)), sound=sound) is status
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ([], "this is not the result of a run"),
+        ({"verdicts": []}, "this is not the result of a run"),
+        ({"verdicts": {}, "status": "odd"}, "this is not the result of a run"),
+        ({"verdicts": {"a": 1}, "status": "valid"}, "something here is no verdict"),
+    ],
+)
+def test_a_result_that_is_none_is_named_in_full(tmp_path: Path, result: object, said: str):
+    (tmp_path / "journal").write_bytes(empty_journal(tmp_path))
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    with pytest.raises(UsageError) as raised:
+        show_path(tmp_path)
+    assert str(raised.value).startswith(f"{tmp_path / 'result.json'}: {said}")
 
 
 def test_a_checker_that_is_named_is_asked_with_the_parameters_of_the_run(tmp_path: Path):

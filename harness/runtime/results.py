@@ -42,21 +42,23 @@ def verdict_from_value(value: Value) -> Verdict:
             anomalies=tuple(_anomaly_from_value(item) for item in anomalies),
         )
     except (AssertionError, KeyError, ValueError, TypeError) as error:
-        message = f"result.json holds something that is no verdict: {error!r}"
+        message = f"something here is no verdict: {error!r}"
         raise UsageError(message) from error
 
 
-def verdicts_from_value(value: Value) -> Mapping[str, Verdict]:
-    """Read the verdicts of a result by checker.
+def judged_from_value(value: Value) -> tuple[Status, Mapping[str, Verdict]]:
+    """Read the status of a result, and its verdicts by checker.
 
     Raises: UsageError when it is something else.
     """
-    if not isinstance(value, dict) or not isinstance(value.get("verdicts"), dict):
-        message = "result.json is not the result of a run"
-        raise UsageError(message)
-    verdicts = value["verdicts"]
-    assert isinstance(verdicts, dict)
-    return {name: verdict_from_value(item) for name, item in verdicts.items()}
+    try:
+        assert isinstance(value, dict)
+        status, verdicts = Status(str(value["status"])), value["verdicts"]
+        assert isinstance(verdicts, dict)
+    except (AssertionError, KeyError, ValueError) as error:
+        message = "this is not the result of a run"
+        raise UsageError(message) from error
+    return status, {name: verdict_from_value(item) for name, item in verdicts.items()}
 
 
 def operation_to_value(operation: Operation) -> Value:

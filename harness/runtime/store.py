@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import msgspec
 
@@ -37,7 +37,15 @@ from splitbrain.core.value import Value, require_value
 from splitbrain.runtime.columns import read_columns, write_columns
 from splitbrain.runtime.conditions import JournalSource
 from splitbrain.runtime.journal import JournalReader, JournalWriter, MemoryJournal, read_journal
-from splitbrain.runtime.stored_file import decode_json, read_json_file, read_regular, readable
+from splitbrain.runtime.stored_file import (
+    decode_json,
+    named,
+    read_json_file,
+    read_regular,
+    readable,
+)
+
+T = TypeVar("T")
 
 LOG_LIMIT_BYTES = 16 * 1024 * 1024
 TRACE_LIMIT_BYTES = 256 * 1024 * 1024
@@ -254,13 +262,12 @@ def load_run(path: Path) -> StoredRun:
     Raises: UsageError naming the file that cannot be used.
     """
     evidence, warnings = _read_evidence(path)
-    plan_value = _read_json(path / "plan.json")
-    plan = None if plan_value is None else plan_from_value(plan_value)
+    plan = _read_as(path / "plan.json", plan_from_value)
     if plan is None:
         warnings.append("plan.json is missing: the run's own checkers are not known")
     facts = _read_json(path / "facts.json")
     dumps = _read_json(path / "dumps.json")
-    schedule = _read_json(path / "schedule.json")
+    schedule = _read_as(path / "schedule.json", Schedule.from_value)
     evidence = dataclasses.replace(
         evidence,
         traces=_read_traces(path / "traces"),
@@ -275,7 +282,7 @@ def load_run(path: Path) -> StoredRun:
         path=path,
         plan=plan,
         evidence=evidence,
-        schedule=None if schedule is None else Schedule.from_value(schedule),
+        schedule=schedule,
         result=_read_json(path / "result.json"),
         warnings=tuple(warnings),
     )
@@ -319,7 +326,8 @@ def read_resolved(path: Path) -> tuple[Resolved, ...]:
     if not isinstance(value, list):
         message = f"{path} is not a list of resolved faults"
         raise UsageError(message)
-    return tuple(Resolved.from_value(item) for item in value)
+    with named(path):
+        return tuple(Resolved.from_value(item) for item in value)
 
 
 def read_schedule(path: Path, *, time_limit_s: float | None = None) -> Schedule:
@@ -332,18 +340,22 @@ def read_schedule(path: Path, *, time_limit_s: float | None = None) -> Schedule:
     with readable(path):
         file = path / "schedule.json" if path.is_dir() else path
     value = read_json_file(file)
-    try:
+    with named(file):
         schedule = Schedule.from_value(value)
         if time_limit_s is not None:
             require_startable(schedule, time_limit_s)
-        return schedule
-    except UsageError as error:
-        message = f"{file}: {error}"
-        raise UsageError(message) from error
+    return schedule
 
 
 def _read_json(path: Path) -> Value:
     return read_json_file(path) if os.path.lexists(path) else None
+
+
+def _read_as(path: Path, read: Callable[[Value], T]) -> T | None:
+    """Read what a JSON file stands for; None where there is none, or it holds null."""
+    value = _read_json(path)
+    with named(path):
+        return None if value is None else read(value)
 
 
 def _read_journal(path: Path) -> Decoded:
@@ -477,7 +489,7 @@ def plan_from_value(value: Value) -> Plan:
     Raises: UsageError when it is something else.
     """
     if not isinstance(value, dict):
-        message = "plan.json is not an object"
+        message = "this is not the plan of a run: it is no object"
         raise UsageError(message)
     schedule, resolved = value.get("schedule"), value.get("resolved")
     operations = value.get("operations")
@@ -496,7 +508,7 @@ def plan_from_value(value: Value) -> Plan:
                 fields[field] = _of_type(value[field], wanted, field)
         return Plan(**fields)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
-        message = f"plan.json is not the plan of a run: {error}"
+        message = f"this is not the plan of a run: {error}"
         raise UsageError(message) from error
 
 

@@ -79,5 +79,18 @@ def readable(path: Path) -> Iterator[None]:
         raise UsageError(message) from error
 
 
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Say of what a file holds, and cannot be used, in which file it stands.
+
+    Raises: UsageError naming the file.
+    """
+    try:
+        yield
+    except UsageError as error:
+        message = f"{path}: {error}"
+        raise UsageError(message) from error
+
+
 def _open_quickly(name: str, flags: int) -> int:
     return os.open(name, flags | os.O_NONBLOCK)  # a fifo must not hold us up

@@ -344,6 +344,33 @@ def test_a_plan_with_a_field_of_another_type_is_refused(field: str, value: Value
         plan_from_value({**written, field: value})
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("plan.json", b"[1]", "this is not the plan of a run: it is no object"),
+        ("plan.json", b'{"seed":"x"}', "this is not the plan of a run: seed: "),
+        ("plan.json", b'{"schedule":[]}', "a schedule is an object with "),
+        ("plan.json", b'{"operations":[1]}', "a planned operation has "),
+        ("schedule.json", b"[1]", "a schedule is an object with "),
+        ("schedule.json", b'{"version":1,"faults":[7]}', "fault 0"),
+    ],
+)
+def test_a_file_of_a_run_that_says_something_else_is_named_in_full(
+    run: RunDirectory, name: str, text: bytes, said: str
+) -> None:
+    run.write(name, text)
+    with pytest.raises(UsageError) as raised:
+        load_run(run.path)
+    assert str(raised.value).startswith(f"{run.path / name}: {said}")
+
+
+def test_a_resolved_fault_that_is_none_is_named_with_its_file(run: RunDirectory) -> None:
+    run.write("resolved.json", b"[7]")
+    with pytest.raises(UsageError) as raised:
+        read_resolved(run.path / "resolved.json")
+    assert str(raised.value).startswith(f"{run.path / 'resolved.json'}: ")
+
+
 def test_a_link_to_nowhere_is_refused_and_not_taken_for_missing(run: RunDirectory) -> None:
     (run.path / "facts.json").symlink_to("nowhere")
     with pytest.raises(UsageError, match=r"there is no file .*facts\.json"):
