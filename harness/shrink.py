@@ -47,10 +47,7 @@ def shrink(
     was pressed before there was anything to keep.
     """
     stored = show_path(path)
-    plan = stored.plan
-    if plan is None:
-        message = f"{path} has no plan.json, so that it cannot be run again"
-        raise UsageError(message)
+    plan = _plan_of(stored)
     target = target_of(stored, checker, _expected(plan))
     is_simulated = plan.cluster == "sim"
     began = now()
@@ -142,6 +139,24 @@ def at_their_times(plan: Plan, result: RunResult) -> Plan:
     recorded = _recorded(plan, result)
     assert recorded.schedule is not None
     return with_faults(recorded, timed(recorded.schedule, result.evidence))
+
+
+def _plan_of(stored: RunResult) -> Plan:
+    """Give what a run was asked to do.
+
+    Raises: UsageError when that, or what came of it, is not known, or when the run itself failed.
+    """
+    path = stored.path
+    if stored.plan is None:
+        message = f"{path} has no plan.json, so that it cannot be run again"
+        raise UsageError(message)
+    if not (path / "result.json").exists():
+        message = f"{path} has no result.json, so that nobody knows what was found"
+        raise UsageError(message, advice=f"judge it first with `splitbrain check {path}`")
+    if stored.failure is not None:
+        message = f"the run {path} itself failed, and so cannot be shrunk: {stored.failure}"
+        raise UsageError(message)
+    return stored.plan
 
 
 def _expected(plan: Plan) -> str | None:

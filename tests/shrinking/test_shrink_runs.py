@@ -99,16 +99,42 @@ def test_ctrl_c_before_anything_was_found_is_an_interruption(tmp_path, capsys, m
     assert (tmp_path / "latest").resolve() == result.path
 
 
-def test_a_valid_run_cannot_be_shrunk(tmp_path, capsys):
+def refused(path, store, capsys):
+    """Give the one line with which a run is not shrunk."""
+    assert run_command(["shrink", str(path), "--store", str(store)]) == 254
+    (said,) = capsys.readouterr().err.splitlines()
+    return said
+
+
+@pytest.fixture
+def short(tmp_path):
+    """Give a short run that is valid."""
     plan = replace(
         catalog.plan_of_bug(catalog.bug("stale-read"), seed=1, cluster="sim"),
         options={}, bug=None, schedule=None, time_limit_s=0.5,
     )  # fmt: skip
-    result = execute(plan, store=tmp_path, monitor=Quiet())
-    assert run_command(["shrink", str(result.path), "--store", str(tmp_path)]) == 254
-    said = capsys.readouterr().err
-    assert "nothing to shrink" in said
-    assert len(said.splitlines()) == 1
+    return execute(plan, store=tmp_path, monitor=Quiet()).path
+
+
+def test_a_valid_run_cannot_be_shrunk(short, tmp_path, capsys):
+    assert "nothing to shrink" in refused(short, tmp_path, capsys)
+
+
+def test_a_run_in_which_the_harness_failed_is_refused_with_what_failed(short, tmp_path, capsys):
+    file = short / "result.json"
+    result = json.loads(file.read_text())
+    lost = {"name": "lost", "explanation": "it is gone", "operations": [], "evidence": []}
+    result["verdicts"]["linearizable"] |= {"status": "invalid", "anomalies": [lost]}
+    file.write_text(json.dumps({**result, "status": "invalid", "failure": "n1 did not start"}))
+    said = refused(short, tmp_path, capsys)
+    assert f"{short} itself failed, and so cannot be shrunk: n1 did not start" in said
+
+
+def test_a_run_without_a_result_is_refused_with_the_name_of_the_file(short, tmp_path, capsys):
+    (short / "result.json").unlink()
+    said = refused(short, tmp_path, capsys)
+    assert f"{short} has no result.json" in said
+    assert f"splitbrain check {short}" in said
 
 
 @pytest.mark.slow
