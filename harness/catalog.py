@@ -294,6 +294,17 @@ def system(name: str, options: Mapping[str, Value], *, seed: int) -> System:
     return cast("System", built)
 
 
+def system_defaults(name: str) -> Mapping[str, object]:
+    """Give the values that a system's options have by themselves, as far as it tells.
+
+    Raises: UsageError when there is no system of that name.
+    """
+    made = _find("system", name)
+    signature = _signature(made) if callable(made) else None
+    parameters = () if signature is None else signature.parameters.values()
+    return {item.name: item.default for item in parameters if item.default is not item.empty}
+
+
 def workload(name: str) -> Workload:
     """Build a workload.
 
@@ -479,6 +490,13 @@ def _own(reference: str) -> object:
     return found
 
 
+def _signature(factory: Callable[..., object]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(factory)
+    except (TypeError, ValueError):
+        return None  # a builtin that does not tell it
+
+
 def _accepted(
     role: str, name: str, factory: Callable[..., object], arguments: Mapping[str, object]
 ) -> Mapping[str, object]:
@@ -487,9 +505,8 @@ def _accepted(
     Raises: UsageError for what a person asked for and this one does not know, ContractError when it
     asks for more than it is given.
     """
-    try:
-        signature = inspect.signature(factory)
-    except (TypeError, ValueError):
+    signature = _signature(factory)
+    if signature is None:
         return arguments
     kinds = {item.kind for item in signature.parameters.values()}
     takes_seed = "seed" in signature.parameters or inspect.Parameter.VAR_KEYWORD in kinds

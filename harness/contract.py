@@ -69,7 +69,7 @@ def require(thing: object, name: str, contract: Contract) -> None:
 
 
 def require_system(thing: object, name: str) -> None:
-    """Check a system, and that the facts that the harness itself reads can be read.
+    """Check a system, and that the facts and thresholds that the harness reads can be read.
 
     Raises: ContractError in one line.
     """
@@ -81,6 +81,17 @@ def require_system(thing: object, name: str) -> None:
             f"{name}: 'recovery_bound_s' of the facts must be a number of seconds, not {bound!r}"
         )
         raise ContractError(message)
+    thresholds: object = getattr(thing, "thresholds", {})
+    if not isinstance(thresholds, Mapping) or not all(map(_is_least, thresholds.items())):
+        message = (
+            f"{name}: 'thresholds' must be a mapping of options to least values, not {thresholds!r}"
+        )
+        raise ContractError(message)
+
+
+def _is_least(item: tuple[object, object]) -> bool:
+    option, least = item
+    return isinstance(option, str) and type(least) is int and least >= 0
 
 
 def require_checker(thing: object, name: str) -> None:

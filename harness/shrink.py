@@ -171,9 +171,10 @@ def _simulated(path: Path, plan: Plan, stored: RunResult, target: Target, trial:
     """
     system = prepare(plan).experiment.system
     thresholds = system.thresholds if isinstance(system, Thresholds) else {}
+    defaults = catalog.system_defaults(plan.system)
 
     def begun(plan: Plan, result: RunResult) -> Shrinker:
-        return Shrinker(plan, result, target, trial, thresholds)
+        return Shrinker(plan, result, target, trial, thresholds, defaults)
 
     at_times = at_their_times(plan, stored)
     shrinker = begun(at_times, stored)

@@ -165,6 +165,19 @@ class Soon(System):
     def install(self, node, topology): ...
 
 
+class Least(Soon):
+    facts = {}
+    thresholds = 5
+
+
+class LeastText(Least):
+    thresholds = {"snapshot_entries": "2"}
+
+
+class LeastNegative(Least):
+    thresholds = {"snapshot_entries": -1}
+
+
 class Workload:
     name = "w"
     vocabulary = 3
@@ -225,6 +238,9 @@ CASES = [
     ("system", "Empty", "is no system: it lacks facts, install, daemons, client"),
     ("system", "System", "install must be a method, not 1"),
     ("system", "Soon", "'recovery_bound_s' of the facts must be a number of seconds, not 'soon'"),
+    ("system", "Least", "'thresholds' must be a mapping of options to least values, not 5"),
+    ("system", "LeastText", "least values, not {'snapshot_entries': '2'}"),
+    ("system", "LeastNegative", "least values, not {'snapshot_entries': -1}"),
     ("workload", "Empty", "is no workload: it lacks vocabulary, facts, setup, main, final"),
     ("workload", "Workload", "'vocabulary' must be a Vocabulary, not 3"),
     ("cluster", "Cluster", "is no cluster: it lacks entered, up, down, host"),

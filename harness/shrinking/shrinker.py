@@ -6,14 +6,14 @@ Randomness in the simulator is keyed by what it is for, so that whatever stays b
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from splitbrain.core.delta_debugging import reduced
 from splitbrain.core.fault import Fault, Schedule
 from splitbrain.core.planned import PlannedOperation, planned_of
 from splitbrain.core.run import LIMITS, Plan, RunResult
-from splitbrain.core.value import canonical
+from splitbrain.core.value import Value, canonical
 from splitbrain.shrinking.rounding import simpler
 from splitbrain.shrinking.target import Target
 from splitbrain.shrinking.trial import Trial
@@ -23,6 +23,9 @@ ROUNDS = 4
 SECOND_NS = 1_000_000_000
 END_S = 0.1
 """How exactly the end of the load is sought."""
+
+UNKNOWN_DOUBLINGS = 8
+"""So often a threshold's least value is doubled, where nobody knows what it is by itself."""
 
 FEW = (2, 4, 8)
 """So many last operations are tried alone."""
@@ -39,6 +42,7 @@ class Shrinker:
     """Holds the least failing plan so far, and what came of it.
 
     thresholds: options of the plan's system that may be lowered, each with its least value.
+    defaults: what such options are where the plan does not say, as far as that is known.
     """
 
     plan: Plan
@@ -46,15 +50,18 @@ class Shrinker:
     target: Target
     trial: Trial
     thresholds: Mapping[str, int] = field(default_factory=dict)
+    defaults: Mapping[str, object] = field(default_factory=dict)
     _vain: set[str] = field(default_factory=set)
 
     def shrink(self) -> None:
         """Make the plan as small as it gets within the trial's limits."""
+        options = self.plan.options
         self._lower_thresholds()
         self._drop_nodes()
         self._drop_in_turn()
         if self._to_last_operations():
             self._drop_in_turn()
+        self._restore_thresholds(options)
         self._drop_nodes(seeds=FEW_SEEDS)
         self._drop_workers()
         self.round_faults()
@@ -205,11 +212,26 @@ class Shrinker:
     def _lower_thresholds(self) -> None:
         """Let what happens every so often happen more often, which asks for fewer operations."""
         for name, least in self.thresholds.items():
-            value, lower = self.plan.options.get(name), least
-            while type(value) is int and lower < value:
+            for lower in self._lower(name, least):
                 if self.try_plan(replace(self.plan, options={**self.plan.options, name: lower})):
                     break
-                lower *= 2
+
+    def _lower(self, name: str, least: int) -> Iterator[int]:
+        """Give the values of a threshold that are worth a try, the least first."""
+        value = self.plan.options.get(name, self.defaults.get(name))
+        if type(value) is not int and name not in self.plan.options:
+            value = (least or 1) << UNKNOWN_DOUBLINGS
+        lower = least
+        while type(value) is int and lower < value:
+            yield lower
+            lower = lower * 2 or 1
+
+    def _restore_thresholds(self, options: Mapping[str, Value]) -> None:
+        """Leave thresholds at what they were where it fails so, too."""
+        for name in self.thresholds:
+            before = {name: options[name]} if name in options else {}
+            others = {item: value for item, value in self.plan.options.items() if item != name}
+            self.try_plan(replace(self.plan, options={**others, **before}))
 
     def _cut_end(self) -> None:
         """End the load as early as may be, and leave out what would come later."""

@@ -57,9 +57,9 @@ def planned(number, *, phase="main", worker=0, key=0):
     )
 
 
-def shrunk(plan, rule, limit=10_000, thresholds=None):
+def shrunk(plan, rule, limit=10_000, thresholds=None, defaults=None):
     trial = Rule(rule, limit)
-    shrinker = Shrinker(plan, result(plan), TARGET, trial, thresholds or {})
+    shrinker = Shrinker(plan, result(plan), TARGET, trial, thresholds or {}, defaults or {})
     shrinker.shrink()
     return shrinker.plan
 
@@ -168,6 +168,38 @@ def test_thresholds_are_lowered_as_far_as_it_fails():
     least = shrunk(plan, rule, thresholds=thresholds)
     assert least.options == {"often": 8, "seldom": 3, "other": 50, "some": True}
     assert len(least.operations) == 2
+
+
+@pytest.mark.parametrize("defaults", [{"often": 100}, {"often": None}, {}])
+def test_a_threshold_that_nobody_gave_is_lowered_from_its_default(defaults):
+    def rule(plan):
+        often = plan.options.get("often", 100)
+        return often >= 5 and len(plan.operations) >= often // 4
+
+    least = shrunk(PLAN, rule, thresholds={"often": 2}, defaults=defaults)
+    assert least.options["often"] == 8
+    assert len(least.operations) == 2
+
+
+def test_a_default_is_no_reason_to_raise_a_threshold():
+    tried = []
+
+    def rule(plan):
+        tried.append(plan.options.get("often"))
+        return plan == PLAN
+
+    shrunk(PLAN, rule, thresholds={"often": 2}, defaults={"often": 10})
+    assert {item for item in tried if item is not None} == {2, 4, 8}
+
+
+@pytest.mark.parametrize("options", [{}, {"often": 100}])
+def test_a_threshold_whose_lowering_helped_nothing_is_what_it_was(options):
+    def rule(plan):
+        return {7, 42} <= {item.argument for item in plan.operations}
+
+    plan = replace(PLAN, options=options)
+    least = shrunk(plan, rule, thresholds={"often": 0}, defaults={"often": 100})
+    assert least.options == options
 
 
 def test_operations_that_stay_for_the_luck_of_others_go_with_another_seed():
