@@ -104,10 +104,11 @@ def show_path(path: Path) -> RunResult:
     with named(path / "result.json"):
         status, verdicts = judged_from_value(result)
     assert isinstance(result, dict)
-    failure = result.get("failure")
+    failure, trace_hash = result.get("failure"), result.get("trace_hash")
     return dataclasses.replace(
         _result(stored, verdicts),
         status=status,
+        trace_hash=trace_hash if isinstance(trace_hash, str) else None,
         failure=failure if isinstance(failure, str) else None,
         refused=result.get("refused") is True,
         interrupted=result.get("interrupted") is True,

@@ -19,6 +19,7 @@ from splitbrain.core.system import System, Thresholds
 from splitbrain.core.verdict import Anomaly
 from splitbrain.execute import execute, prepare
 from splitbrain.presses import presses
+from splitbrain.replay import differs
 from splitbrain.report.quiet import Quiet
 from splitbrain.runtime.store import load_run, resolved_of
 from splitbrain.shrinking.shrinker import Shrinker, with_faults
@@ -43,8 +44,8 @@ def shrink(
 ) -> Shrunk:
     """Shrink the run in this directory, until nothing can go, time is over, or Ctrl-C is pressed.
 
-    Raises: UsageError when it did not fail, or does not fail again; KeyboardInterrupt when Ctrl-C
-    was pressed before there was anything to keep.
+    Raises: UsageError when it did not fail, does not fail again, or is another run each time;
+    KeyboardInterrupt when Ctrl-C was pressed before there was anything to keep.
     """
     stored = show_path(path)
     plan = _plan_of(stored)
@@ -60,9 +61,10 @@ def shrink(
                 raise KeyboardInterrupt
             return now() < end
 
-        trial: Trial
+        trial: SimulatedTrial | RealTrial
         if is_simulated:
             trial = SimulatedTrial(target, has_time, RUN_LIMIT, pressed)
+            _require_deterministic(path, plan, stored, trial)
             shrinker = _simulated(path, plan, stored, target, trial)
             rest = shrinker.shrink
         else:
@@ -164,6 +166,24 @@ def _expected(plan: Plan) -> str | None:
     return None if plan.bug is None else catalog.bug(plan.bug).anomaly
 
 
+def _require_deterministic(
+    path: Path, plan: Plan, stored: RunResult, trial: SimulatedTrial
+) -> None:
+    """Carry the run out again, and once more where it leaves something else than it did.
+
+    Code that has changed since leaves something else as well, but the same each time.
+
+    Raises: UsageError when it is never the same, so that leaving things out would prove nothing.
+    """
+    first = trial.run(plan).trace_hash
+    if first == stored.trace_hash:
+        return
+    again = trial.run(plan).trace_hash
+    if first is not None and again is not None and first != again:
+        message = f"{path} cannot be shrunk: {differs(first, again)}"
+        raise UsageError(message)
+
+
 def _simulated(path: Path, plan: Plan, stored: RunResult, target: Target, trial: Trial) -> Shrinker:
     """Begin with nothing, or the few operations that prove it, which is quick and often enough.
 
@@ -235,6 +255,10 @@ def _store(shrinker: Shrinker, store: Path, monitor: Monitor, *, messages: bool)
     if result.interrupted:
         raise KeyboardInterrupt
     if messages and shrinker.target.found(result.verdicts) is None:
-        message = f"the minimal case in {result.path} did not fail again: the simulator is at fault"
-        raise RuntimeError(message)
+        why = f"the system or the checker {shrinker.target.checker!r} is not deterministic"
+        before, now = shrinker.result.trace_hash, result.trace_hash
+        if before is not None and now is not None and before != now:
+            why = differs(before, now)
+        message = f"the minimal case in {result.path} did not fail again: {why}"
+        raise UsageError(message)
     return result

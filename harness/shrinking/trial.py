@@ -60,14 +60,24 @@ class SimulatedTrial:
 
     def fails(self, plan: Plan) -> RunResult | None:
         """Run once, and let the one checker judge."""
-        self.runs += 1
-        control = UntilPressed(pressed=self.pressed)
         try:
-            ready = _of_one(prepare(plan), self.target.checker)
-            result = simulate(plan, prepared=ready, control=control)
+            result = self.run(plan)
         except HarnessError:
             return None
         return _failed(result, self.target)
+
+    def run(self, plan: Plan) -> RunResult:
+        """Run once, whatever comes of it.
+
+        Raises: UsageError for a plan that cannot be carried out; KeyboardInterrupt when a Ctrl-C
+        ended the run.
+        """
+        self.runs += 1
+        ready = _of_one(prepare(plan), self.target.checker)
+        result = simulate(plan, prepared=ready, control=UntilPressed(pressed=self.pressed))
+        if result.interrupted:
+            raise KeyboardInterrupt
+        return result
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from splitbrain.core.errors import UsageError
 from splitbrain.core.run import Plan
 from splitbrain.core.verdict import Status
 from splitbrain.execute import execute
@@ -33,6 +34,9 @@ COUNTED = """
         global EVERY
         EVERY = every
 """
+READS = """"value": self.values.get(key)}"""
+FICKLE = """"value": random.choice([None, self.values.get(key)])}"""
+MENDED = """"value": self.values.get(key) if Path("mended").exists() else None}"""
 
 
 @pytest.fixture
@@ -45,7 +49,7 @@ def stage(repository: Path, tmp_path: Path):
         for before, after in changes:
             assert before in changed
             changed = changed.replace(before, after)
-        (tmp_path / "copies.py").write_text(changed)
+        (tmp_path / "copies.py").write_text(f"import random\nfrom pathlib import Path\n\n{changed}")
         plan = Plan(
             system=f"{tmp_path / 'copies.py'}:Copies", workload="register", cluster="sim",
             node_count=3, time_limit_s=6.0, rate_hz=60.0,
@@ -62,3 +66,26 @@ def test_what_happens_every_so_often_by_default_happens_more_often(stage, tmp_pa
     found = shrink(path, store=tmp_path, monitor=Quiet())
     assert found.result.plan.options == {"every": 1}
     assert found.operations[1] <= 2
+
+
+def test_a_system_that_is_not_deterministic_is_said_to_be(stage, tmp_path):
+    path = stage((READS, FICKLE))
+    with pytest.raises(UsageError, match="the system is not deterministic, or its code"):
+        shrink(path, store=tmp_path, monitor=Quiet())
+
+
+class Mends(Quiet):
+    """Mends the system once the run begins that is to be kept."""
+
+    def started(self, plan: Plan, path: Path) -> None:
+        Path("mended").touch()
+
+
+def test_a_minimal_case_that_does_not_fail_again_is_not_blamed_on_the_simulator(
+    stage, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    path = stage((READS, MENDED))
+    with pytest.raises(UsageError, match="did not fail again: this is not the same run again") as e:
+        shrink(path, store=tmp_path, monitor=Mends())
+    assert "the system is not deterministic" in str(e.value)
