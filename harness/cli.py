@@ -309,7 +309,8 @@ def run(**asked: object) -> int:
     "--time-limit",
     type=click.FloatRange(min=1),
     metavar="SECONDS",
-    help="How long to look for less.  [default: 50; on real nodes 1800]",
+    help="How long to look for less; in the simulator, of processor time.  [default: 50; on real "
+    "nodes 1800]",
 )
 @click.option(
     "--try-embedded",

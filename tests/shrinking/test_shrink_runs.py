@@ -26,9 +26,10 @@ from splitbrain.simulation import simulate
 FAULTS, OPERATIONS = 3, 8
 
 
-def failing(name, store):
+def failing(name, store, seed=0):
     bug = catalog.bug(name)
-    result = execute(catalog.plan_of_bug(bug, seed=0, cluster="sim"), store=store, monitor=Quiet())
+    plan = catalog.plan_of_bug(bug, seed=seed, cluster="sim")
+    result = execute(plan, store=store, monitor=Quiet())
     assert bug.anomaly in [item.name for item in result.verdicts[bug.checker].anomalies]
     return bug, result
 
@@ -72,6 +73,23 @@ def pressing(call):
         return time.monotonic()
 
     return now
+
+
+def leaping(seconds):
+    """Give a clock that is so many seconds later from its second look on."""
+    looks = itertools.count(1)
+
+    def now():
+        return time.monotonic() + (seconds if next(looks) > 1 else 0)
+
+    return now
+
+
+@pytest.mark.parametrize(("seconds", "is_minimal"), [(100, True), (1000, False)])
+def test_a_busy_machine_has_more_time_and_not_for_ever(seconds, is_minimal, tmp_path):
+    _, result = failing("stale-read", tmp_path)
+    found = shrink(result.path, store=tmp_path, monitor=Quiet(), now=leaping(seconds))
+    assert found.is_minimal is is_minimal
 
 
 def test_what_was_found_until_ctrl_c_is_kept_and_said(tmp_path):
@@ -157,4 +175,13 @@ def test_a_replay_brings_what_it_is(option, tmp_path, capsys):
 @pytest.mark.parametrize("name", [bug.name for bug in catalog.bugs()])
 def test_every_planted_bug_shrinks(name, tmp_path):
     bug, result = failing(name, tmp_path)
+    require_small(bug, result, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "seed"), [("no-write-back", 2), ("no-write-back", 3), ("arbitrary-repair", 1)]
+)
+def test_a_bug_whose_clients_go_from_node_to_node_shrinks(name, seed, tmp_path):
+    bug, result = failing(name, tmp_path, seed)
     require_small(bug, result, tmp_path)
