@@ -6,7 +6,8 @@ Randomness in the simulator is keyed by what it is for, so that whatever stays b
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from splitbrain.core.delta_debugging import reduced
@@ -29,6 +30,9 @@ UNKNOWN_DOUBLINGS = 8
 
 FEW = (2, 4, 8)
 """So many last operations are tried alone."""
+
+FEW_ENOUGH, MANY_STILL = 3, 6
+"""So few operations are enough; more than so many are left out by luck, too."""
 
 FEW_SEEDS, SEEDS = 8, 20
 """How many other seeds are tried: at the beginning, and where leaving out got no further."""
@@ -56,11 +60,16 @@ class Shrinker:
     def shrink(self) -> None:
         """Make the plan as small as it gets within the trial's limits."""
         options = self.plan.options
-        self._lower_thresholds()
+        self._lower_thresholds(options)
         self._drop_nodes()
         self._drop_in_turn()
+        if len(self._operations) > FEW_ENOUGH and self._lower_thresholds(self.thresholds):
+            self._drop_in_turn()
+        if len(self._operations) > FEW_ENOUGH and self._to_own_workers():
+            self._drop_in_turn()
         if self._to_last_operations():
             self._drop_in_turn()
+        self._drop_operations_by_luck()
         self._restore_thresholds(options)
         self._drop_nodes(seeds=FEW_SEEDS)
         self._drop_workers()
@@ -137,6 +146,32 @@ class Shrinker:
         """Do without clients: what nodes do wrong among themselves needs none."""
         return self.try_plan(self._with(()))
 
+    def _to_own_workers(self) -> bool:
+        """Give operations workers of their own, each at the node where it was performed.
+
+        A client that goes from node to node performs some for nothing but to come to the node of a
+        later one, or to be late for it. Alone, each begins where and when it did, and these can go.
+        """
+        plans = [self._with_own_workers(waiting=waiting) for waiting in (False, True)]
+        return any(self.try_plan(plan) or self._try_luck(plan, FEW_SEEDS) for plan in plans)
+
+    def _with_own_workers(self, *, waiting: bool) -> Plan:
+        """Give that plan. waiting: those that began as one ended stay with that one's worker."""
+        count, evidence = self.plan.node_count, self.result.evidence
+        homes = {f"n{number + 1}": number for number in range(count)}
+        worker_at = _free_workers(count)
+        last: dict[int, tuple[int, int | None]] = {}
+        operations = []
+        recorded = planned_of(evidence, self.plan.concurrency)
+        for planned, done in zip(recorded, evidence.history or (), strict=True):
+            worker, end_ns = last.get(planned.worker, (0, None))
+            if not waiting or end_ns != done.start_ns:
+                worker = worker_at(homes.get(done.node or "", planned.worker % count))
+            last[planned.worker] = worker, done.end_ns
+            operations.append(replace(planned, worker=worker))
+        workers = max((item.worker for item in operations), default=0) + 1
+        return replace(self._with(operations), concurrency=workers)
+
     def _to_last_operations(self) -> bool:
         """Try the last few operations alone, with other seeds.
 
@@ -148,6 +183,19 @@ class Shrinker:
             and self._try_luck(self._with(self._operations[-few:]), SEEDS)
             for few in FEW
         )
+
+    def _drop_operations_by_luck(self) -> None:
+        """Leave out single operations with other seeds, too, while there are many still."""
+
+        def is_less() -> bool:
+            operations = self._operations
+            rests = (
+                (*operations[:place], *operations[place + 1 :]) for place in range(len(operations))
+            )
+            return any(self._try_luck(self._with(rest), FEW_SEEDS) for rest in rests)
+
+        while MANY_STILL < len(self._operations) < MANY and is_less():
+            self._drop_operations()
 
     def _try_luck(self, plan: Plan, count: int) -> bool:
         """Try a plan with so many other seeds."""
@@ -209,12 +257,14 @@ class Shrinker:
 
     # -- thresholds, time, nodes, workers
 
-    def _lower_thresholds(self) -> None:
+    def _lower_thresholds(self, names: Container[str]) -> bool:
         """Let what happens every so often happen more often, which asks for fewer operations."""
-        for name, least in self.thresholds.items():
-            for lower in self._lower(name, least):
+        before = self.plan
+        for name in [name for name in self.thresholds if name in names]:
+            for lower in self._lower(name, self.thresholds[name]):
                 if self.try_plan(replace(self.plan, options={**self.plan.options, name: lower})):
                     break
+        return self.plan != before
 
     def _lower(self, name: str, least: int) -> Iterator[int]:
         """Give the values of a threshold that are worth a try, the least first."""
@@ -261,9 +311,29 @@ class Shrinker:
                 return
 
     def _drop_workers(self) -> None:
-        most = max((item.worker for item in self._operations), default=0) + 1
-        if most < self.plan.concurrency:
-            self.try_plan(replace(self.plan, concurrency=most))
+        """Do with fewer workers: the first at each node, or at least none after the last."""
+        count = self.plan.node_count
+        worker_at = _free_workers(count)
+        used = sorted({item.worker for item in self._operations})
+        first = {worker: worker_at(worker % count) for worker in used}
+        renumbered = self._with(
+            replace(item, worker=first[item.worker]) for item in self._operations
+        )
+        for plan in (renumbered, self.plan):
+            most = max((item.worker for item in plan.operations or ()), default=0) + 1
+            if self.try_plan(replace(plan, concurrency=most)):
+                break
+
+
+def _free_workers(count: int) -> Callable[[int], int]:
+    """Give what gives workers at one of so many nodes, by its place: the first that is free."""
+    taken: Counter[int] = Counter()
+
+    def worker_at(home: int) -> int:
+        taken[home] += 1
+        return home + count * (taken[home] - 1)
+
+    return worker_at
 
 
 def with_faults(plan: Plan, faults: Iterable[Fault]) -> Plan:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -210,6 +212,73 @@ def test_operations_that_stay_for_the_luck_of_others_go_with_another_seed():
 
     plan = shrunk(PLAN, rule)
     assert ([item.argument for item in plan.operations], plan.seed) == ([93, 94], 5)
+
+
+def test_single_operations_go_by_luck_while_there_are_many():
+    needed, others = set(range(1, 8)), {50, 60, 70}
+    enough = {0: 0, 3: 1, 5: 2, 9: 3}
+
+    def rule(plan):
+        numbers = {item.argument for item in plan.operations}
+        return needed <= numbers and len(others - numbers) <= enough.get(plan.seed, -1)
+
+    plan = shrunk(PLAN, rule)
+    assert ({item.argument for item in plan.operations}, plan.seed) == (needed, 9)
+
+
+class Rotating(Rule):
+    """A trial whose clients go to the next node with each operation; each lasts 10 ms."""
+
+    def fails(self, plan):
+        self.runs += 1
+        records, ends = [Phase(name="main", time_ns=0)], Counter()
+        turns, served = Counter(), []
+        for item in sorted(plan.operations, key=lambda item: item.at_ns):
+            node = f"n{(item.worker + turns[item.worker]) % plan.node_count + 1}"
+            start_ns = max(item.at_ns, ends[item.worker])
+            turns[item.worker] += 1
+            ends[item.worker] = start_ns + 10**7
+            served.append((item.worker, node))
+            records += [
+                Invoke(
+                    process=item.worker, session=item.worker, f=item.f, time_ns=start_ns,
+                    node=node, key=item.key, argument=item.argument,
+                ),
+                Complete(invoke=len(records), outcome="ok", time_ns=ends[item.worker]),
+            ]  # fmt: skip
+        if not self.rule(plan, served):
+            return None
+        return replace(result(plan), evidence=from_journal(records))
+
+
+def rotating(rule):
+    """Shrink operations of one worker on four nodes, of which the last waits for the one before."""
+    operations = tuple(planned(n) for n in range(5))
+    late = replace(operations[-1], at_ns=operations[-2].at_ns + 1)
+    plan = Plan(system="s", workload="w", node_count=4, operations=(*operations[:-1], late))
+    trial = Rotating(rule)
+    shrinker = Shrinker(plan, trial.fails(plan), TARGET, trial)
+    shrinker.shrink()
+    return shrinker.plan
+
+
+def test_operations_that_only_bring_a_later_one_to_its_node_go():
+    def rule(plan, served):
+        return plan.node_count == 4 and "n4" in [node for _, node in served]
+
+    plan = rotating(rule)
+    assert [(item.argument, item.worker) for item in plan.operations] == [(3, 3)]
+
+
+def test_operations_that_wait_for_each_other_stay_with_one_worker():
+    def rule(plan, served):
+        pairs = itertools.pairwise(served)
+        return plan.node_count == 4 and any(
+            one[1] == "n4" and two == (one[0], "n1") for one, two in pairs
+        )
+
+    plan = rotating(rule)
+    assert [(item.argument, item.worker) for item in plan.operations] == [(3, 3), (4, 3)]
 
 
 def test_nodes_go_where_another_seed_does_with_fewer():
