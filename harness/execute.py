@@ -11,7 +11,6 @@ import gc
 import logging
 import re
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,7 +50,7 @@ from splitbrain.presses import presses
 from splitbrain.replay import differs
 from splitbrain.runtime.bed import bed_of, left_out
 from splitbrain.runtime.control import Control
-from splitbrain.runtime.lifecycle import Experiment, Lifecycle, Outcome
+from splitbrain.runtime.lifecycle import Experiment, Lifecycle, Outcome, crash_line
 from splitbrain.runtime.results import verdict_to_value
 from splitbrain.runtime.store import RunDirectory, create_run, resolved_of
 from splitbrain.standstill import Standstill
@@ -505,7 +504,8 @@ def _live(experiment: Experiment, run: RunDirectory, monitor: Monitor, control: 
             outcomes.append(lifecycle.perform())
         except BaseException as error:  # also what a plug-in raises to end the program
             logger.exception("the harness failed")
-            failure = str(error) if isinstance(error, HarnessError) else _crash_line(error, run)
+            known = isinstance(error, HarnessError)
+            failure = str(error) if known else f"{crash_line(error)}; see {run.log_path}"
             outcomes.append(Outcome(evidence=Evidence(), schedule=None, failure=failure))
         finally:
             done.set()
@@ -547,12 +547,6 @@ def _wait(
             else:
                 say("stopping: healing, then judging what is there; Ctrl-C again tears down")
                 control.stop("Ctrl-C")
-
-
-def _crash_line(error: BaseException, run: RunDirectory) -> str:
-    place = traceback.extract_tb(error.__traceback__)[-1:]
-    where = f" ({Path(place[0].filename).name}:{place[0].lineno})" if place else ""
-    return f"{type(error).__name__}: {error}{where}; see {run.log_path}"
 
 
 def _keep(run: RunDirectory, result: RunResult) -> RunResult:

@@ -12,6 +12,10 @@ from pathlib import Path
 COMMAND_SHOWN = 80
 
 
+ESCAPES = (Exception, SystemExit, GeneratorExit)
+"""What may escape from code of others: all but a Ctrl-C, which is of the person at the keyboard."""
+
+
 class HarnessError(Exception):
     """The harness cannot go on, and the message is the one line that a person needs.
 

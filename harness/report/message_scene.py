@@ -86,13 +86,13 @@ def message_scene(
 
     wide = [(begin - MARGIN_NS, end + MARGIN_NS) for begin, end in focus.moments]
     wide += [(item.start_ns - MARGIN_NS, _end_ns(item) + MARGIN_NS) for item in operations]
-    wide += [(item.sent_ns, _arrival_ns(item)) for item in messages]
+    wide += [(item.sent_ns, arrival_ns(item)) for item in messages]
     begin = min((begin for begin, _ in wide), default=0)
     end = max((end for _, end in wide), default=0)
     spans = [span for span in fault_spans(evidence) if _is_in(span, begin, end)]
     faults = sorted(spans, key=focus.from_fault_ns)[: limits.faults]
 
-    seen = Counter(item.kind for item in sent if _arrival_ns(item) >= begin and item.sent_ns <= end)
+    seen = Counter(item.kind for item in sent if arrival_ns(item) >= begin and item.sent_ns <= end)
     seen.subtract(item.kind for item in messages)
     others = sum(item.start_ns <= end and _end_ns(item) >= begin for item in every)
     left_out = [
@@ -135,7 +135,7 @@ class _Focus:
         if message.kind in SPOKEN_WITH_CLIENTS:
             return 0
         is_near = message.sender in self.nodes or message.receiver in self.nodes
-        far_ns = self.from_ns(message.sent_ns, _arrival_ns(message))
+        far_ns = self.from_ns(message.sent_ns, arrival_ns(message))
         return far_ns if is_near else UNRELATED * far_ns
 
     def from_fault_ns(self, span: FaultSpan) -> int:
@@ -230,7 +230,8 @@ def _is_in(span: FaultSpan, begin_ns: int, end_ns: int) -> bool:
     )
 
 
-def _arrival_ns(message: Message) -> int:
+def arrival_ns(message: Message) -> int:
+    """Give when a message arrived, or when it was sent where it never did."""
     return message.sent_ns if message.arrived_ns is None else message.arrived_ns
 
 

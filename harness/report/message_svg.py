@@ -14,7 +14,7 @@ from splitbrain.core.message import Message
 from splitbrain.core.operation import Operation
 from splitbrain.report.alphabet import UNICODE
 from splitbrain.report.fault_span import FaultSpan
-from splitbrain.report.message_scene import MessageScene, client_of, words_of
+from splitbrain.report.message_scene import MessageScene, arrival_ns, client_of, words_of
 from splitbrain.report.operation_text import operation_text
 from splitbrain.report.proof_mark import mark_text
 
@@ -38,7 +38,7 @@ class _Picture:
         self._scene = scene
         moments = {scene.begin_ns, scene.end_ns}
         for message in scene.messages:
-            moments |= {message.sent_ns, message.arrived_ns or message.sent_ns}
+            moments |= {message.sent_ns, arrival_ns(message)}
         for item in scene.operations:
             moments |= {item.start_ns, item.end_ns or scene.end_ns}
         moments |= {mark.time_ns for mark in scene.marks}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from splitbrain.core.message import Message
 from splitbrain.report.alphabet import Alphabet
 from splitbrain.report.fault_span import FaultSpan
-from splitbrain.report.message_scene import MessageScene, client_of, words_of
+from splitbrain.report.message_scene import MessageScene, arrival_ns, client_of, words_of
 from splitbrain.report.operation_text import operation_text
 from splitbrain.report.proof_mark import mark_text
 
@@ -69,7 +69,7 @@ class _Drawing:
             if item.end_ns is not None:
                 yield item.end_ns, 2, self._at(item.end_ns, {lane: "o"}, f"ends {name}")
         for message in scene.messages:
-            when = message.sent_ns if message.arrived_ns is None else message.arrived_ns
+            when = arrival_ns(message)
             rank = 3 if message.arrived_ns is None else 1  # what is sent comes of what came
             yield when, rank, self._arrow(when, message)
         for mark in scene.marks:

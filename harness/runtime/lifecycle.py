@@ -14,7 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from splitbrain.core.cluster import Bed, Cluster
-from splitbrain.core.errors import HarnessError, InterruptedRunError, StoreError, UsageError
+from splitbrain.core.errors import (
+    ESCAPES,
+    HarnessError,
+    InterruptedRunError,
+    StoreError,
+    UsageError,
+)
 from splitbrain.core.evidence import Evidence, Log, Trace, from_journal
 from splitbrain.core.fault import Nemesis, Preparing, Resolved, Schedule, Shape, When
 from splitbrain.core.generator import Generator
@@ -34,7 +40,7 @@ from splitbrain.runtime.agenda import Agenda
 from splitbrain.runtime.bed import bed_of, left_out
 from splitbrain.runtime.conditions import JournalWatch, TraceWatch, Watch
 from splitbrain.runtime.control import Control
-from splitbrain.runtime.reply import ESCAPES, raised
+from splitbrain.runtime.reply import raised
 from splitbrain.runtime.store import LOG_LIMIT_BYTES, TRACE_LIMIT_BYTES, MemoryRun, RunDirectory
 from splitbrain.runtime.timing import Workers, timing_of
 
@@ -148,7 +154,7 @@ class Lifecycle:
             return error, False
         except ESCAPES as error:  # of a plug-in, or of ours: what there is by now is judged
             logger.exception("the harness failed")
-            failure = HarnessError(_crash_line(error))
+            failure = HarnessError(crash_line(error))
             self._note("error", str(failure))
             return failure, False
         return None, self._control.stopped
@@ -519,7 +525,7 @@ def _marked_if_cut(trace: Trace, length: int) -> Trace:
     return replace(trace, gaps=(*trace.gaps, f"cut after {TRACE_LIMIT_BYTES} bytes"))
 
 
-def _crash_line(error: BaseException) -> str:
+def crash_line(error: BaseException) -> str:
     """Give an error that nobody expected as one line, with the place where it was raised."""
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = f" ({Path(place[0].filename).name}, line {place[0].lineno})" if place else ""

@@ -9,8 +9,6 @@ from splitbrain.core.journal import Complete, encode
 from splitbrain.core.value import require_value
 
 ERROR_LIMIT = 1000
-ESCAPES = (Exception, SystemExit, GeneratorExit)
-"""What may escape from code of others; an operation of which it does is INFO."""
 _INT64: Final = range(-(2**63), 2**63)
 _SCALARS: Final = (type(None), bool, int, str)
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from splitbrain.core.client import Fail, Info
 from splitbrain.core.conversation import ClientCore, ClientCoreFactory, Conversation, Heard
+from splitbrain.core.errors import ESCAPES
 from splitbrain.core.generator import Generator, Pending
 from splitbrain.core.journal import encode
 from splitbrain.core.simulated import World
 from splitbrain.runtime.journal import Journal
-from splitbrain.runtime.reply import ESCAPES, completion, raised, unknown
+from splitbrain.runtime.reply import completion, raised, unknown
 from splitbrain.runtime.seats import Seat, Seats
 
 CHECK_NS = 250_000_000

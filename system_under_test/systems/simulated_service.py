@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import cast
 
 from splitbrain.core.cluster import Topology
+from splitbrain.core.errors import ESCAPES
 from splitbrain.core.evidence import Trace as NodeTrace
 from splitbrain.core.simulated import (
     Asked,
@@ -61,9 +62,6 @@ Known = dict[bytes, object]
 Encode = Callable[[Json], bytes]
 KNOWN = 256
 """So many messages are known by their bytes."""
-
-ENDS = (Exception, SystemExit, GeneratorExit)
-"""What ends the program of a node on a host."""
 
 LOG_PATH = Path("/var/lib/splitbrain/node.log")
 """Where messages say that the log lies."""
@@ -142,7 +140,7 @@ class SimulatedNodes(AsksNodes, ABC):
             image = self._read(node, disk, identity)
             service = self.make(node, topology, image.records, moment.now_ns)
             core = service.core
-        except ENDS as error:
+        except ESCAPES as error:
             raise _death(error) from error
         torn = len(disk) - image.end
         notes = (f"the log had a torn tail: {torn} bytes cut off",) if torn else ()
@@ -246,7 +244,7 @@ class ServiceLife:
         """Begin."""
         try:
             return self._step(self._core.start())
-        except ENDS as error:
+        except ESCAPES as error:
             raise _death(error) from error
 
     def handle(self, moment: Moment, events: Sequence[Event]) -> Step:
@@ -263,7 +261,7 @@ class ServiceLife:
                     request = self._service.decode_request(decode(event.payload))
                 except RequestError as error:
                     refused.append((event.token, self._body(refusal(error))))
-                except ENDS as error:
+                except ESCAPES as error:
                     raise _death(error) from error
                 else:
                     batch.append(Requested(event.token, request))
@@ -284,7 +282,7 @@ class ServiceLife:
         """Give the lines of the trace, numbered and dated as on a host."""
         try:
             return self._lines(moment, traces)
-        except ENDS as error:
+        except ESCAPES as error:
             raise _death(error) from error
 
     def _lines(self, moment: Moment, traces: Sequence[object]) -> bytes:
@@ -312,14 +310,14 @@ class ServiceLife:
             value: Mapping[str, Value] = decode(self._body({"ok": True, **answer}))
         except RequestError:
             return None
-        except ENDS as error:
+        except ESCAPES as error:
             raise _death(error) from error
         return value
 
     def _hand(self, batch: Sequence[effects.Event]) -> Step:
         try:
             return self._step(self._core.handle_batch(batch))
-        except ENDS as error:
+        except ESCAPES as error:
             raise _death(error) from error
 
     def _message(self, payload: bytes) -> object | None:
@@ -331,7 +329,7 @@ class ServiceLife:
             message = self._service.decode_message(decode(payload))
         except WireError:
             return None
-        except ENDS as error:
+        except ESCAPES as error:
             raise _death(error) from error
         if known is not None:
             if len(known) >= KNOWN:
