@@ -244,7 +244,8 @@ class _Dealt:
             self.under_way[crew.submit(_simulate, one, self.stop_on_violation)] = None
 
     def _end(self, crew: _Crew, future: Future[RunResult]) -> None:
-        first, result = self.under_way.pop(future), future.result()
+        result = future.result()  # where its program was ended, this raises, and it stays known
+        first = self.under_way.pop(future)
         if first is not None:
             self.campaign.paths[_seed(result)] = result.path
             self.settled(first, result.path)
