@@ -209,6 +209,37 @@ def test_a_crash_of_foreign_code_is_one_line_with_its_traceback_in_the_log(
     assert "down" in memory.CONTROL.steps
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError("boom"), SystemExit(3)])
+@pytest.mark.parametrize("step", ["dump", "stop", "get", "down", "left"])
+def test_what_was_journaled_is_judged_wherever_foreign_code_crashes_after_the_load(
+    memory: ModuleType, tmp_path: Path, step: str, error: BaseException
+) -> None:
+    def crash() -> None:
+        raise error
+
+    memory.CONTROL.at[step] = crash
+    plan = replace(PLAN, options={"forgetful": True}, nemeses=())
+    result = carry_out(plan, tmp_path)
+    assert result.status is Status.INVALID
+    assert result.failure is not None
+    assert type(error).__name__ in result.failure
+    assert type(error).__name__ in (result.path / "run.log").read_text()
+    assert {"down", "left"} <= set(memory.CONTROL.steps)
+    assert check_path(result.path, Question()).status is Status.INVALID
+
+
+def test_a_dump_that_crashes_costs_no_log(memory: ModuleType, tmp_path: Path) -> None:
+    def crash() -> None:
+        message = "boom"
+        raise ZeroDivisionError(message)
+
+    memory.CONTROL.at["dump"] = crash
+    result = carry_out(PLAN, tmp_path)
+    assert result.failure is not None
+    assert result.evidence.dumps is None
+    assert [log.text for log in result.evidence.logs or ()] == ["all quiet\n"] * PLAN.node_count
+
+
 @pytest.mark.parametrize("step", ["up", "install", "start", "invoke", "kill", "unsettled", "dump"])
 def test_ctrl_c_in_each_phase_heals_judges_and_is_not_green(
     memory: ModuleType, tmp_path: Path, step: str

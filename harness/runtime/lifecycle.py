@@ -116,6 +116,7 @@ class Lifecycle:
         self._next_sample_s = 0.0
         self._done = threading.Event()
         self._specs: Mapping[str, Sequence[DaemonSpec]] = {}
+        self._failure: HarnessError | None = None
         self._store_failure: HarnessError | None = None
         self._nemeses: Mapping[str, Nemesis] = {}
         self._expired: dict[str, Value] = {}
@@ -123,41 +124,47 @@ class Lifecycle:
     def perform(self) -> Outcome:
         """Live the run, in a thread of its own: Ctrl-C reaches the caller, who has the control."""
         self._append(self._timing.header(self._run.path.name, self._plan.seed))
-        failure: HarnessError | None = None
         interrupted = False
         extra = Evidence()
         try:
-            with self._watched(), self._cluster.entered():
+            with self._surviving(), self._watched(), self._cluster.entered():
                 try:
-                    failure, interrupted = self._live()
+                    interrupted = self._live()
                     extra = self._after()
                 finally:
                     self._tear_down()
-        except HarnessError as error:
-            failure = failure or error
         finally:
             self._phase("done")
             self._journal.close()
-        return self._outcome(extra, failure or self._store_failure, interrupted=interrupted)
+        return self._outcome(extra, self._failure or self._store_failure, interrupted=interrupted)
 
-    def _live(self) -> tuple[HarnessError | None, bool]:
+    def _live(self) -> bool:
+        """Live up to the last read, and tell whether somebody ended that early."""
+        with self._surviving():
+            try:
+                self._provision()
+                self._load()
+            except InterruptedRunError as error:
+                logger.info("interrupted: %s", error)
+                self._note("warning", f"interrupted: {error}")
+                return True
+        return self._failure is None and self._control.stopped
+
+    @contextmanager
+    def _surviving(self) -> Iterator[None]:
+        """Keep the first failure and go on: what there is by then is judged."""
         try:
-            self._provision()
-            self._load()
-        except InterruptedRunError as error:
-            logger.info("interrupted: %s", error)
-            self._note("warning", f"interrupted: {error}")
-            return None, True
+            yield
         except HarnessError as error:
             logger.exception("the run failed")
-            self._note("error", str(error))
-            return error, False
-        except ESCAPES as error:  # of a plug-in, or of ours: what there is by now is judged
+            self._fail(error)
+        except ESCAPES as error:  # of a plug-in, or of ours
             logger.exception("the harness failed")
-            failure = HarnessError(crash_line(error))
-            self._note("error", str(failure))
-            return failure, False
-        return None, self._control.stopped
+            self._fail(HarnessError(crash_line(error)))
+
+    def _fail(self, error: HarnessError) -> None:
+        self._failure = self._failure or error
+        self._note("error", str(error))
 
     def _provision(self) -> None:
         self._phase("up")
@@ -336,24 +343,38 @@ class Lifecycle:
         return trace
 
     def _after(self) -> Evidence:
-        """Heal what is still broken, and collect what the nodes hold."""
-        self._heal()
+        """Heal what is still broken, and collect what the nodes hold.
+
+        What cannot be had of it costs nothing of the rest.
+        """
+        with self._surviving():
+            self._heal()
         if self._control.abandoned or not self._specs:
             return Evidence()
         self._phase("collect")
         topology = self._cluster.topology
         dumps: Mapping[str, Value] | None = None
-        if isinstance(self._system, Dump):
-            dumps = self._system.dump(topology)
-        for node in topology.nodes:
-            self._note_the_dead(node)
+        traces: Mapping[str, Trace] | None = None
+        logs: list[Log] = []
+        with self._surviving():
+            if isinstance(self._system, Dump):
+                dumps = self._system.dump(topology)
+        with self._surviving():
+            for node in topology.nodes:
+                self._note_the_dead(node)
+            self._stop()
+        with self._surviving():
+            traces = self._collect_traces(topology.nodes)
+        with self._surviving():
+            for node in topology.nodes:
+                logs += self._collect_logs(node)
+        return Evidence(traces=traces, dumps=dumps, logs=tuple(logs))
+
+    def _stop(self) -> None:
         try:
             self._cluster.stop()
         except HarnessError as error:
             self._note("warning", f"not every daemon was stopped: {error}")
-        traces = self._collect_traces(topology.nodes)
-        logs = tuple(log for node in topology.nodes for log in self._collect_logs(node))
-        return Evidence(traces=traces, dumps=dumps, logs=logs)
 
     def _note_the_dead(self, node: str) -> None:
         """Note daemons that died by themselves; a node that went away costs no evidence."""
@@ -397,13 +418,15 @@ class Lifecycle:
 
     def _tear_down(self) -> None:
         self._phase("down")
-        if self._interpreter is not None:
-            self._interpreter.close()
-        try:
-            self._cluster.down()
-        except HarnessError as error:
-            self._note("error", f"teardown: {error}")
-            self._monitor.message(f"teardown: {error}")
+        with self._surviving():
+            if self._interpreter is not None:
+                self._interpreter.close()
+        with self._surviving():
+            try:
+                self._cluster.down()
+            except HarnessError as error:
+                self._note("error", f"teardown: {error}")
+                self._monitor.message(f"teardown: {error}")
 
     def _outcome(
         self, extra: Evidence, failure: HarnessError | None, *, interrupted: bool
