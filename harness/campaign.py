@@ -23,6 +23,7 @@ from splitbrain.core.evidence import Evidence
 from splitbrain.core.run import Plan, RunResult
 from splitbrain.core.value import Value
 from splitbrain.core.verdict import Status
+from splitbrain.end_with_parent import end_with_parent
 from splitbrain.execute import execute
 from splitbrain.presses import deaf_programs, presses
 from splitbrain.report.quiet import Quiet
@@ -325,6 +326,7 @@ def _crew(width: int) -> Iterator[_Crew]:
     pool = ProcessPoolExecutor(
         max_workers=width,
         mp_context=multiprocessing.get_context("spawn"),
+        initializer=end_with_parent,
         max_tasks_per_child=RUNS_A_WORKER,
     )
     try:

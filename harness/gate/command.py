@@ -22,6 +22,7 @@ from rich.text import Text
 from splitbrain import catalog
 from splitbrain.core.bug import PlantedBug
 from splitbrain.core.errors import HarnessError, UsageError
+from splitbrain.core.interruption import note_interruptions
 from splitbrain.exit_code import BAD_USAGE, FAILED, INVALID, UNKNOWN, VALID
 from splitbrain.gate import agenda
 from splitbrain.gate.memory import Memory
@@ -204,6 +205,7 @@ def _words(text: str) -> list[str]:
 
 def entry(arguments: Sequence[str] | None = None) -> int:
     """Carry out the command and map every error to its exit code and one line."""
+    note_interruptions()
     try:
         return main(arguments)
     except UsageError as error:
@@ -212,3 +214,6 @@ def entry(arguments: Sequence[str] | None = None) -> int:
     except HarnessError as error:
         sys.stderr.write(f"gate: {error}\n")
         return FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write("gate: stopped before anything was done\n")
+        return UNKNOWN

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -11,10 +10,12 @@ from multiprocessing import get_context
 
 from splitbrain.core.errors import HarnessError
 from splitbrain.core.run import Plan
+from splitbrain.end_with_parent import end_with_parent
 from splitbrain.gate.memory import Memory
 from splitbrain.gate.progress import in_turns, left_of
 from splitbrain.gate.task import Task
 from splitbrain.gate.trial import Found
+from splitbrain.presses import deaf_programs, presses
 
 Carrier = Callable[[Plan, int], Found]
 
@@ -40,31 +41,36 @@ def carry_out_side_by_side(
     tell: Callable[[], None],
     jobs: int,
 ) -> None:
-    """Carry out runs on so many cores, as long as there is time; Ctrl-C loses none that is done.
+    """Carry out runs on so many cores, as long as there is time.
 
-    Raises: HarnessError when a worker died.
+    Raises: KeyboardInterrupt after Ctrl-C, when the runs under way have come to their end,
+    HarnessError when a worker died.
     """
     ahead = in_turns(tasks, memory)
     if jobs <= 1:
         _one_by_one(ahead, memory, deadline_s, tell)
         return
     running: dict[Future[Found], tuple[Task, int]] = {}
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin_worker)
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=end_with_parent)
     try:
-        while True:
-            _keep_busy(pool, running, ahead, jobs, deadline_s)
-            if not running:
-                return
-            done, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
-            for future in done:
-                task, seed = running.pop(future)
-                memory.add(task.key, seed, future.result())
-            tell()
+        with presses() as pressed:
+            while True:
+                if not pressed:
+                    _keep_busy(pool, running, ahead, jobs, deadline_s)
+                if not running:
+                    break
+                done, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
+                for future in done:
+                    task, seed = running.pop(future)
+                    memory.add(task.key, seed, future.result())
+                tell()
     except BrokenProcessPool as error:
         message = "a worker of the gate died; perhaps the memory was too little for --jobs"
         raise HarnessError(message) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def _one_by_one(
@@ -91,7 +97,8 @@ def _keep_busy(
         if item is None:
             return
         task, seed = item
-        running[pool.submit(_safely, task.carrier, task.plan, seed)] = item
+        with deaf_programs():  # Ctrl-C is for the gate itself, which lets running ones end
+            running[pool.submit(_safely, task.carrier, task.plan, seed)] = item
 
 
 def _safely(carrier: Carrier, plan: Plan, seed: int) -> Found:
@@ -102,7 +109,3 @@ def _safely(carrier: Carrier, plan: Plan, seed: int) -> Found:
     except Exception as error:  # noqa: BLE001 - one run's crash must not end all others
         reason = f"{type(error).__name__}: {error}"
         return Found(status="unknown", reasons=(reason,), real_s=time.monotonic() - began_s)
-
-
-def _begin_worker() -> None:
-    os.setsid()  # Ctrl-C is for the gate itself, which lets running ones end
