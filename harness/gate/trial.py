@@ -17,7 +17,8 @@ from splitbrain.execute import execute
 from splitbrain.report.quiet import Quiet
 from splitbrain.runtime.store import plan_to_value
 
-LONGEST_S = 64.0
+LONGEST_S = 256.0
+"""Not less: each of the 24 pauses in 64 s has hit whoever led, once in some 12,000 runs."""
 SAYS_NOTHING = ("stats: ", "faults: ")
 """Doubts of these checkers mean that a run was too short: too little succeeded, or took hold."""
 REASON_LIMIT = 3

@@ -180,7 +180,7 @@ DOUBTFUL = Found(status="unknown", reasons=("stats: 0 succeeded", "raft: the tra
         ([OPEN, OPEN, CLEAN], [8.0, 16.0, 32.0]),
         ([OPEN, HIT], [8.0, 16.0]),
         ([DOUBTFUL], [8.0]),
-        ([OPEN] * 4, [8.0, 16.0, 32.0, 64.0]),
+        ([OPEN] * 6, [8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
     ],
 )
 def test_a_run_that_says_nothing_is_made_again_longer(
