@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -276,7 +277,11 @@ def _count(campaign: Campaign, result: RunResult) -> bool:
 
 
 def _simulate(plan: Plan, stop_on_violation: bool) -> RunResult:
-    return _bare(simulate(plan, stop_on_violation=stop_on_violation))
+    def say(line: str) -> None:
+        sys.stderr.write(f"splitbrain: seed {plan.seed}: {line}\n")
+        sys.stderr.flush()
+
+    return _bare(simulate(plan, stop_on_violation=stop_on_violation, say=say))
 
 
 def _store(plan: Plan, store: Path, stop_on_violation: bool) -> RunResult:

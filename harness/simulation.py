@@ -6,6 +6,8 @@ Equal plans give equal results, down to the last byte of the journal and of ever
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from splitbrain.report.quiet import Quiet
 from splitbrain.runtime.control import Control
 from splitbrain.runtime.lifecycle import Lifecycle, Outcome
 from splitbrain.runtime.store import MemoryRun
+from splitbrain.standstill import telling_standstill
 
 logging.getLogger(Lifecycle.__module__).addHandler(logging.NullHandler())
 """A run without a directory has no log: its failure is in its result, and nowhere else."""
@@ -31,11 +34,13 @@ def simulate(
     prepared: Prepared | None = None,
     control: Control | None = None,
     stop_on_violation: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> RunResult:
     """Carry out a plan in the simulator, whatever cluster it names, and judge it.
 
     The result's path is no directory, but the name of the run. A run that fails because of the
-    harness has a `failure`, as on any cluster. stop_on_violation: as `execute` takes it.
+    harness has a `failure`, as on any cluster. stop_on_violation: as `execute` takes it. say: hears
+    where virtual time stands still, from another thread.
 
     Raises: UsageError for names that cannot be used, and for a system that cannot be simulated.
     """
@@ -50,7 +55,8 @@ def simulate(
         require_streamed(ready.checkers)
         control = early_stop(experiment, run, Quiet().message)
     try:
-        outcome = Lifecycle(experiment, run, Quiet(), control or Control()).perform()
+        with telling_standstill(world, say) if say else nullcontext():
+            outcome = Lifecycle(experiment, run, Quiet(), control or Control()).perform()
     except Exception as error:  # noqa: BLE001 - of a plug-in, or of ours: the seeds after it go on
         outcome = Outcome(evidence=Evidence(), schedule=None, failure=where(error))
     verdicts = judge_all(ready.checkers, outcome.evidence)

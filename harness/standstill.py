@@ -6,12 +6,15 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 from splitbrain.core.simulated import World
 
 STILL_S = 10.0
+LOOK_S = 0.1
 ACTS = ("start", "run_until", "stop")
 """What of a world lets the system act."""
 
@@ -53,3 +56,26 @@ class Standstill:
                 return True
             frame = frame.f_back
         return False
+
+
+@contextmanager
+def telling_standstill(
+    world: World, say: Callable[[str], None], *, limit_s: float = STILL_S
+) -> Iterator[None]:
+    """Say it, from another thread, when time stands still in this one meanwhile."""
+    standstill = Standstill(world, threading.current_thread(), limit_s=limit_s)
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(LOOK_S):
+            line = standstill.look()
+            if line is not None:
+                say(line)
+
+    watcher = threading.Thread(target=watch, name="standstill", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from splitbrain import exit_code
-from splitbrain.standstill import Standstill
+from splitbrain.standstill import Standstill, telling_standstill
 
 DEADLINE_S = 60.0
 
@@ -73,6 +73,47 @@ def test_a_thread_that_blocks_while_time_stands_still_is_named_once() -> None:
     assert watch.look() is None
     release.set()
     thread.join(DEADLINE_S)
+
+
+def test_it_is_told_by_a_thread_of_its_own_while_this_one_blocks() -> None:
+    class World:
+        now_ns = 1
+
+        def run_until(self) -> None:
+            heard.acquire(timeout=DEADLINE_S)
+
+    world: Any = World()
+    heard = threading.Semaphore(0)
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        heard.release()
+
+    with telling_standstill(world, say, limit_s=0.0):
+        world.run_until()
+    assert len(said) == 1
+    assert "virtual time has stood still" in said[0]
+
+
+def test_a_node_that_blocks_is_named_among_many_seeds_as_well(tmp_path: Path) -> None:
+    (tmp_path / "blocks.py").write_text(BLOCKS)
+    command = [sys.executable, "-m", "splitbrain", "run", "--cluster", "sim", "--test-count", "2"]
+    command += ["--system", "blocks.py:Blocks", "--seed", "7", "--store", "store"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stderr is not None
+        killer = threading.Timer(DEADLINE_S, program.kill)
+        killer.start()
+        told = [program.stderr.readline(), program.stderr.readline()]
+        program.kill()
+        killer.cancel()
+    for seed, line in zip((7, 8), sorted(told), strict=True):
+        assert line.startswith(
+            f"splitbrain: seed {seed}: virtual time has stood still for 10 s in "
+        )
+        assert "start (blocks.py, line 1" in line
 
 
 def test_what_is_read_after_the_world_has_stopped_may_take_its_time() -> None:
