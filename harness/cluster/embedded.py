@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from splitbrain.cluster.agent import ask, put_agent
 from splitbrain.cluster.burdens import SshBurdens
 from splitbrain.cluster.clocks import ENVIRONMENT, PreloadClocks
-from splitbrain.cluster.daemons import SshDaemons, log_paths
+from splitbrain.cluster.daemons import SshDaemons
 from splitbrain.cluster.disks import SshDisks
 from splitbrain.cluster.embedded_disk import Canary, disk_reason
 from splitbrain.cluster.embedded_host import (
@@ -32,7 +32,6 @@ from splitbrain.cluster.embedded_host import (
     prepare_folder,
     require_tools,
 )
-from splitbrain.cluster.expiry import expired_leases
 from splitbrain.cluster.keeper import KeeperThread
 from splitbrain.cluster.keys import KeyPair
 from splitbrain.cluster.lease import LEASE_S, LeaseKeeper
@@ -43,6 +42,7 @@ from splitbrain.cluster.preflight import preflight, status
 from splitbrain.cluster.preload import clock_preload
 from splitbrain.cluster.setgroups import ignore_setgroups
 from splitbrain.cluster.ssh import Endpoint, SshHost
+from splitbrain.cluster.ssh_cluster import SshCluster
 from splitbrain.cluster.state import RunState, sweep
 from splitbrain.cluster.tool import run_tool
 from splitbrain.cluster.user_namespace import has_one_id, is_inside
@@ -78,7 +78,7 @@ class _Running:
     lease: LeaseKeeper | None = None
 
 
-class Embedded:
+class Embedded(SshCluster[_Running]):
     """The `Cluster` of embedded hosts; needs root, be it that of a user namespace.
 
     disk: where the hosts' files lie: "memory", or "ext4" for a disk of its own each, which loses
@@ -121,11 +121,6 @@ class Embedded:
         self.daemons = SshDaemons(self.host, addresses, ENVIRONMENT)
         self.hosts = EmbeddedHosts(self, own_disks=self._own_disks)
 
-    @property
-    def topology(self) -> Topology:
-        """Who is where."""
-        return self._topology
-
     def entered(self) -> contextlib.AbstractContextManager[None]:
         """Enter the private network, for this thread and what it starts."""
         return self._place.entered()
@@ -135,9 +130,7 @@ class Embedded:
 
         Raises: SetupError naming the host and the reason; what was begun is taken down by `down`.
         """
-        if self._running is not None:
-            message = "the cluster is up already"
-            raise SetupError(message)
+        self._require_down()
         require_root()
         if self._own_disks and (reason := disk_reason()) is not None:
             message = f"the hosts cannot have disks of their own: {reason}"
@@ -185,14 +178,6 @@ class Embedded:
             if running.lease is not None:
                 stack.callback(running.lease.end)
 
-    def host(self, node: str) -> SshHost:
-        """Give control of a node. Raises: SetupError when the cluster is not up."""
-        running = self._require_running()
-        if node not in running.hosts:
-            message = f"there is no node {node!r}; there are {', '.join(running.hosts)}"
-            raise HarnessError(message)
-        return running.hosts[node]
-
     def start(self, specs: Mapping[str, Sequence[DaemonSpec]]) -> None:
         """Start the daemons of all nodes and wait until each is ready.
 
@@ -201,24 +186,6 @@ class Embedded:
         for process in self._require_running().processes.values():
             process.sync()
         self.daemons.start(specs)
-
-    def stop(self) -> None:
-        """Stop all daemons for good."""
-        self.daemons.stop()
-
-    def log_paths(self, node: str, spec: DaemonSpec) -> Sequence[str]:
-        """Where on the node a daemon's logs lie."""
-        del node
-        return log_paths(spec)
-
-    def expired(self) -> Mapping[str, Value]:
-        """Give what watchdogs undid because the lease ran out, by node.
-
-        A node that cannot be reached is left out, and logged.
-        """
-        if self._running is None:
-            return {}
-        return expired_leases(self._topology.nodes, self.host)
 
     def reboot(self, node: str) -> Value:
         """Cut a node's power, start it again, and put back what the layers do to it.
@@ -273,12 +240,6 @@ class Embedded:
             message = f"the power cut proves nothing: {names} kept what was not synced: {proof}"
             raise HarnessError(message)
         return proof
-
-    def _require_running(self) -> _Running:
-        if self._running is None:
-            message = "the cluster is not up"
-            raise SetupError(message)
-        return self._running
 
     def _unwire(self) -> None:
         with contextlib.suppress(SetupError), self._place.visited():

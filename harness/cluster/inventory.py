@@ -25,9 +25,8 @@ import platformdirs
 from splitbrain.cluster.agent import PRELOAD, ask, put_agent
 from splitbrain.cluster.burdens import SshBurdens
 from splitbrain.cluster.clocks import ENVIRONMENT, LayeredClocks, PreloadClocks
-from splitbrain.cluster.daemons import SshDaemons, log_paths
+from splitbrain.cluster.daemons import SshDaemons
 from splitbrain.cluster.disks import SshDisks
-from splitbrain.cluster.expiry import expired_leases
 from splitbrain.cluster.inventory_file import NodeEntry, read_hosts
 from splitbrain.cluster.inventory_name import is_inventory
 from splitbrain.cluster.inventory_preflight import Condition, Lack, look_at, require_ready, told
@@ -39,6 +38,7 @@ from splitbrain.cluster.parallel import on_nodes
 from splitbrain.cluster.preload import clock_preload
 from splitbrain.cluster.real_clocks import RealClocks
 from splitbrain.cluster.ssh import SshHost
+from splitbrain.cluster.ssh_cluster import SshCluster
 from splitbrain.core.cluster import Burdens, Clocks, Disks, Hosts, Network, Topology
 from splitbrain.core.errors import HarnessError, RemoteError, SetupError, UsageError
 from splitbrain.core.system import DaemonSpec
@@ -87,7 +87,7 @@ class _Running:
     lease: LeaseKeeper | None = None
 
 
-class Inventory:
+class Inventory(SshCluster[_Running]):
     """The `Cluster` of hosts that a TOML file lists, or `ssh:HOST,HOST`.
 
     clocks_reason, network_reason, hosts_reason: why there is no such facet, or None.
@@ -132,11 +132,6 @@ class Inventory:
         self.hosts: Hosts | None = InventoryHosts(self) if allowed else None
         self.hosts_reason = None if allowed else "no host of the inventory says `reboot = true`"
 
-    @property
-    def topology(self) -> Topology:
-        """Who is where, as nodes see one another."""
-        return self._topology
-
     def entered(self) -> contextlib.AbstractContextManager[None]:
         """Stay where we are: the hosts are reached from anywhere."""
         return contextlib.nullcontext()
@@ -161,9 +156,7 @@ class Inventory:
         Raises: SetupError naming everything that is missing, by host; what was begun is taken down
         by `down`.
         """
-        if self._running is not None:
-            message = "the cluster is up already"
-            raise SetupError(message)
+        self._require_down()
         conditions = self.preflight()
         require_ready(conditions.values(), self._list.source)
         helpful = [lack for item in conditions.values() for lack in item.lacks]
@@ -208,14 +201,6 @@ class Inventory:
             message = f"not every host is in order: {', '.join(failed)}"
             raise SetupError(message)
 
-    def host(self, node: str) -> InventoryHost:
-        """Give control of a node. Raises: SetupError when the cluster is not up."""
-        running = self._require_running()
-        if node not in running.hosts:
-            message = f"there is no node {node!r}; there are {', '.join(running.hosts)}"
-            raise HarnessError(message)
-        return running.hosts[node]
-
     def start(self, specs: Mapping[str, Sequence[DaemonSpec]]) -> None:
         """Start the daemons of all nodes and wait until each is ready."""
 
@@ -227,24 +212,6 @@ class Inventory:
 
         on_nodes(specs, note)
         self.daemons.start(specs)
-
-    def stop(self) -> None:
-        """Stop all daemons for good."""
-        self.daemons.stop()
-
-    def log_paths(self, node: str, spec: DaemonSpec) -> Sequence[str]:
-        """Where on the node a daemon's logs lie."""
-        del node
-        return log_paths(spec)
-
-    def expired(self) -> Mapping[str, Value]:
-        """Give what watchdogs undid because the lease ran out, by node.
-
-        A node that cannot be reached is left out, and logged.
-        """
-        if self._running is None:
-            return {}
-        return expired_leases(self._entries, self.host)
 
     def may_reboot(self, node: str) -> bool:
         """Tell whether the inventory allows to restart this host."""
@@ -285,12 +252,6 @@ class Inventory:
             time.sleep(_POLL_S)
         message = f"{node} did not come back from its reboot: {reason}"
         raise SetupError(message)
-
-    def _require_running(self) -> _Running:
-        if self._running is None:
-            message = "the cluster is not up"
-            raise SetupError(message)
-        return self._running
 
     def _open(self, node: str) -> InventoryHost:
         entry = self._entries[node]

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 
 from splitbrain.cluster.agent import ask, put_agent
 from splitbrain.cluster.burdens import SshBurdens
-from splitbrain.cluster.daemons import SshDaemons, log_paths
+from splitbrain.cluster.daemons import SshDaemons
 from splitbrain.cluster.disks import SshDisks
 from splitbrain.cluster.embedded_disk import Canary
-from splitbrain.cluster.expiry import expired_leases
 from splitbrain.cluster.keeper import KeeperThread
 from splitbrain.cluster.lease import LEASE_S, LeaseKeeper
 from splitbrain.cluster.machines.choice import choose
@@ -30,6 +29,7 @@ from splitbrain.cluster.network import NftNetwork
 from splitbrain.cluster.parallel import on_nodes
 from splitbrain.cluster.real_clocks import RealClocks
 from splitbrain.cluster.ssh import SshHost
+from splitbrain.cluster.ssh_cluster import SshCluster
 from splitbrain.core.cluster import Burdens, Clocks, Disks, Hosts, Network, Topology
 from splitbrain.core.errors import HarnessError, RemoteError, SetupError
 from splitbrain.core.system import DaemonSpec
@@ -67,7 +67,7 @@ class _Running:
     lease: LeaseKeeper | None = None
 
 
-class Vagrant:
+class Vagrant(SshCluster[_Running]):
     """The `Cluster` of virtual machines, one to nine."""
 
     name = "vagrant"
@@ -92,11 +92,6 @@ class Vagrant:
         self.daemons = SshDaemons(self.host, addresses, {})
         self.hosts: Hosts | None = MachineHosts(self)
 
-    @property
-    def topology(self) -> Topology:
-        """Who is where."""
-        return self._topology
-
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
         """Enter the network of the machines, which is made at first need.
@@ -113,9 +108,7 @@ class Vagrant:
 
         Raises: SetupError naming the machine and the reason.
         """
-        if self._running is not None:
-            message = "the cluster is up already"
-            raise SetupError(message)
+        self._require_down()
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._fleet.held())
             roster = self._fleet.up()
@@ -167,14 +160,6 @@ class Vagrant:
             advice = "start afresh: splitbrain cluster destroy"
             raise SetupError("; ".join(failed), advice=advice)
 
-    def host(self, node: str) -> SshHost:
-        """Give control of a node. Raises: SetupError when the cluster is not up."""
-        running = self._require_running()
-        if node not in running.hosts:
-            message = f"there is no node {node!r}; there are {', '.join(running.hosts)}"
-            raise HarnessError(message)
-        return running.hosts[node]
-
     def start(self, specs: Mapping[str, Sequence[DaemonSpec]]) -> None:
         """Start the daemons of all nodes and wait until each is ready."""
 
@@ -188,24 +173,6 @@ class Vagrant:
 
         on_nodes(specs, note)
         self.daemons.start(specs)
-
-    def stop(self) -> None:
-        """Stop all daemons for good."""
-        self.daemons.stop()
-
-    def log_paths(self, node: str, spec: DaemonSpec) -> Sequence[str]:
-        """Where on the node a daemon's logs lie."""
-        del node
-        return log_paths(spec)
-
-    def expired(self) -> Mapping[str, Value]:
-        """Give what watchdogs undid because the lease ran out, by node.
-
-        A node that cannot be reached is left out, and logged.
-        """
-        if self._running is None:
-            return {}
-        return expired_leases(self._topology.nodes, self.host)
 
     def reboot(self, node: str) -> Value:
         """Restart a machine in good order, and put back what the layers do to it.
@@ -256,12 +223,6 @@ class Vagrant:
             message = f"the power cut proves nothing: {names} kept what was not synced: {proof}"
             raise HarnessError(message)
         return proof
-
-    def _require_running(self) -> _Running:
-        if self._running is None:
-            message = "the cluster is not up"
-            raise SetupError(message)
-        return self._running
 
     def _begin(self, roster: Roster, held: contextlib.ExitStack) -> _Running:
         key = self._fleet.key
