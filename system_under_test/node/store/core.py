@@ -69,6 +69,7 @@ class StoreCore:
         self._passed: dict[int, Passed] = {}
         self._taken: dict[tuple[str, int], int] = {}
         self._timer_ns: int | None = None
+        self._others = frozenset(options.others)
         self._handlers: Mapping[type, Callable[[str, object], None]] = {
             Beat: lambda _sender, _message: None,
             Get: self.coordinator.on_get,  # type: ignore[dict-item]
@@ -116,7 +117,7 @@ class StoreCore:
     def _take(self, event: Event) -> None:
         match event:
             case Received(sender, message):
-                if sender in self.options.others:
+                if sender in self._others:
                     self.peers.heard(sender)
                     self._handlers[type(message)](sender, message)
             case Requested(token, Request() as request):
