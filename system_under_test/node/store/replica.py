@@ -123,14 +123,11 @@ class Replica:
     # -- tombstones
 
     def is_leaving(self, place: Place) -> bool:
-        """Tell whether a cell is a tombstone that all have and that is on its way out.
+        """Tell whether a cell is a tombstone, and no replica has anything else of the key.
 
-        Such a one is no longer compared: some replicas have dropped it already.
+        Such a one is no longer compared: some replicas have dropped it already, or never had it.
         """
-        since_ns = self._buried.get(place)
-        if since_ns is None or not self._all_confirmed(place):
-            return False
-        return self._outbox.now_ns - since_ns >= self._outbox.options.gc_grace_ns // 2
+        return place in self._buried and self._all_confirmed(place)
 
     def confirm(self, place: Place, node: str) -> None:
         """Take note that another replica has the same tombstone, or nothing at all."""

@@ -95,6 +95,18 @@ def test_a_replica_that_was_away_does_not_resurrect_what_was_deleted() -> None:
     cluster.run_until(lambda: not cluster.cells("x"), within=30.0)
 
 
+def test_a_tombstone_of_a_key_that_a_replica_missed_altogether_makes_no_difference() -> None:
+    cluster = calm(replication=Replication.SIMPLE, hinted_handoff=False, gc_grace_ns=60 * SECOND)
+    cluster.crash("n3")
+    cluster.call("n1", "delete")
+    cluster.run_for(5.0)
+    cluster.settle(within=5.0)
+    assert set(cluster.cells("x")) == {"n1", "n2"}
+    cluster.run_until(lambda: not cluster.cells("x"), within=90.0)
+    cluster.run_for(10.0)
+    assert [record["node"] for record in cluster.traced("buried")] == ["n1", "n2"]
+
+
 def test_strong_needs_quorums_that_meet() -> None:
     cluster = calm(r=1, w=2)
     answer = cluster.call("n1", "write", argument=1, level="strong")
