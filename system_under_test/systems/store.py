@@ -227,7 +227,8 @@ def _difference(node: str, first: str, statuses: Mapping[str, Mapping[str, Value
     if status["causal"] != statuses[first]["causal"]:
         return f"{node} and {first} have not applied the same causal writes"
     for other, root in cast("Mapping[str, Value]", status["roots"]).items():
-        if cast("Mapping[str, Value]", statuses[other]["roots"]).get(node) != root:
+        theirs = cast("Mapping[str, Value]", statuses[other]["roots"])
+        if theirs and theirs.get(node) != root:  # with anti-entropy off a node has none
             return f"{node} and {other} hold different cells"
     return None
 

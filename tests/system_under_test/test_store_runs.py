@@ -83,6 +83,11 @@ def test_a_configuration_that_promises_less_is_not_called_broken(
         assert "which is no error" in result.verdicts["convergence"].reasons[0]
 
 
+def test_where_one_node_has_anti_entropy_off_the_others_settle_without_it() -> None:
+    result = clean(options={"nodes": {"n2": {"anti_entropy_ms": None}}})
+    assert result.evidence.facts["mends"] is False
+
+
 @pytest.mark.parametrize("level", ["sequential", "causal"])
 def test_sessions_that_move_keep_their_order(level: str) -> None:
     clean(workload="sessions", parameters={"level": level})
