@@ -16,7 +16,7 @@ from splitbrain.core.value import Value
 from splitbrain.system_under_test.node import bundle
 from splitbrain.system_under_test.node.errors import NodeError
 from splitbrain.system_under_test.node.raft.bugs import BUGS
-from splitbrain.system_under_test.node.raft.config import SNAPSHOT_ENTRIES, read_config
+from splitbrain.system_under_test.node.raft.config import SNAPSHOT_ENTRIES, Options, read_config
 from splitbrain.system_under_test.systems.conversation import ClientCoreFactory, LeaderClient
 from splitbrain.system_under_test.systems.host_python import PYTHONS, find_python
 from splitbrain.system_under_test.systems.node_client import NodeClient
@@ -122,6 +122,7 @@ class RaftSystem(SimulatedService):
         if strange:
             message = f"there is no node {strange[0]!r}; there are {', '.join(topology.nodes)}"
             raise UsageError(message)
+        self._require_leases(topology)
         options = self._options | dict(self._own.get(node, {}))
         heartbeat, election = options["heartbeat_ms"], options["election_ms"]
         missing = [voter for voter in self._voters or () if voter not in topology.nodes]
@@ -240,6 +241,25 @@ class RaftSystem(SimulatedService):
         """Give what each replica that answers holds."""
         return {node: dict(answer) for node, answer in self.ask_all(topology, "dump").items()}
 
+    def _require_leases(self, topology: Topology) -> None:
+        """Refuse a lease that others do not keep: who leads goes by its own options.
+
+        Raises: UsageError.
+        """
+        options = {
+            node: _require_configuration({**self._options, **self._own.get(node, {})})
+            for node in topology.nodes
+        }
+        leased = {node: own for node, own in options.items() if own.lease_reads}
+        for node, own in leased.items():
+            for other, theirs in options.items():
+                if other not in leased or theirs.lease_ns < own.lease_ns:
+                    message = (
+                        f'raft: where reads are "lease" at {node}, {other} must have that, too, '
+                        "and as great a least election timeout"
+                    )
+                    raise UsageError(message)
+
     def _statuses(self, topology: Topology) -> Mapping[str, Mapping[str, Value]]:
         return {
             node: status
@@ -289,11 +309,11 @@ def _require_nodes(nodes: object) -> None:
             raise UsageError(message)
 
 
-def _require_configuration(options: Mapping[str, Value]) -> None:
+def _require_configuration(options: Mapping[str, Value]) -> Options:
     """Let the node's own reader look at the options, before any node does."""
     place = {"node": "n1", "peers": {"n1": ["127.0.0.1", PORT]}, "data": "/d", "trace": "/t"}
     try:
-        read_config(json.dumps({**options, **place, "seed": 0}), frozenset(BUGS))
+        return read_config(json.dumps({**options, **place, "seed": 0}), frozenset(BUGS)).options
     except NodeError as error:
         message = f"raft: {error}"
         raise UsageError(message) from error

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from splitbrain.core.cluster import Topology
 from splitbrain.core.errors import UsageError
 from splitbrain.system_under_test.systems.raft import RaftSystem
 
@@ -37,3 +38,21 @@ def test_an_option_that_cannot_be_used_is_one_line(options: dict[str, Any], said
 
 def test_options_of_all_and_of_single_nodes_are_taken() -> None:
     RaftSystem(bugs=["stale-read"], heartbeat_ms=20, nodes={"n1": {"election_ms": None}, "n2": {}})
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"election_ms": [100, 200]},
+        {"election_ms": None},
+        {"reads": "index"},
+        {"reads": "index", "check_quorum": False},
+    ],
+)
+def test_a_lease_needs_all_nodes_to_turn_candidates_away_for_as_long(own: dict[str, Any]) -> None:
+    topology = Topology(addresses={"n1": "10.0.0.1", "n2": "10.0.0.2", "n3": "10.0.0.3"})
+    system = RaftSystem(reads="lease", nodes={"n2": own})
+    with pytest.raises(UsageError, match='where reads are "lease" at n1, n2 must'):
+        system.configuration("n3", topology)
+    same = RaftSystem(reads="lease", nodes={"n2": {"election_ms": [400, 3000]}})
+    assert same.configuration("n2", topology)["election_ms"] == [400, 3000]

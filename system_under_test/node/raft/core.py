@@ -99,7 +99,6 @@ class RaftCore:
         self._others = options.others
         self._majority = 0
         self._quorum_ns = options.quorum_ns
-        self._booted_ns = now_ns
         self._now_ns = now_ns
         self._wall_ns = 0
         self._heard_ns = now_ns
@@ -335,9 +334,11 @@ class RaftCore:
 
     def _on_vote(self, sender: str, message: object) -> None:
         assert isinstance(message, Vote)
-        if message.term > self.term:
-            if self.options.check_quorum and self._hears_leader() and not message.transfer:
-                return  # thesis 4.2.3: neither adopt the term nor vote while a leader is heard
+        is_newer = message.term > self.term
+        is_early = self.options.check_quorum and self._hears_leader() and not message.transfer
+        if is_early and (is_newer or self.options.lease_reads):
+            return  # thesis 4.2.3: neither adopt the term nor vote while a leader is heard
+        if is_newer:
             self._adopt(message.term)
         granted = self._may_vote(message.term, sender) and self._is_up_to_date(
             message.last_index, message.last_term
@@ -371,9 +372,10 @@ class RaftCore:
     def _hears_leader(self) -> bool:
         if self.role is Role.LEADER:
             return True
-        if self.options.lease_reads and self._now_ns - self._booted_ns < self.options.lease_ns:
-            return True  # we may have heard one before our restart, who counts on it
-        return self.leader is not None and self._now_ns - self._heard_ns < self.options.lease_ns
+        if self._now_ns - self._heard_ns >= self.options.lease_ns:
+            return False
+        # Whom we heard before our restart, or in an earlier term, still counts on the lease.
+        return self.leader is not None or self.options.lease_reads
 
     def _cast_vote(self, candidate: str) -> None:
         self.vote = candidate

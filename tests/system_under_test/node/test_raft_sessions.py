@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lone import Lone, append, sent
 from virtual import MS, VirtualCluster
 
 from splitbrain.system_under_test.node.raft.lease import Lease
+from splitbrain.system_under_test.node.raft.messages import Vote, VoteReply
 from splitbrain.system_under_test.node.raft.sessions import Outcome, Sessions
 
 
@@ -124,6 +127,21 @@ def test_reads_under_a_lease_ask_nobody_and_are_refused_a_leader_cut_off_for_lon
     call = cluster.submit(leader, "read", "x")
     cluster.run_until(lambda: call.body is not None)
     assert not call.ok
+
+
+@pytest.mark.parametrize("term", [2, 3])
+def test_a_term_that_rises_does_not_end_the_lease_of_whom_a_node_had_answered(term: int) -> None:
+    node = Lone(lease_reads=True, pre_vote=False)
+    node.wait(1000)  # it stands, and n3 is slow to answer
+    node.hear("n2", append(1))
+    node.hear("n3", VoteReply(term=2, granted=False))
+    assert node.core.term == 2
+    node.wait(200)
+    refused = node.hear("n3", Vote(term=term, last_index=0, last_term=0))
+    assert not [reply for reply in sent(refused, VoteReply) if reply.granted]
+    node.wait(150)
+    granted = node.hear("n3", Vote(term=9, last_index=0, last_term=0))
+    assert sent(granted, VoteReply) == [VoteReply(term=9, granted=True)]
 
 
 def test_a_wall_clock_that_jumps_back_breaks_the_lease() -> None:
