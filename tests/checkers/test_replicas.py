@@ -599,6 +599,16 @@ def test_the_ring_is_the_one_that_was_promised():
     assert Ring().check(Evidence(dumps=ring_dumps(names, 16, n=5), facts=few)).valid
 
 
+def test_no_points_are_what_simple_replication_promises_and_else_nothing_to_look_at():
+    dumps = ring_dumps(["n1", "n2", "n3"], 16, points=())
+    for dump in dumps.values():
+        dump["cells"] = []
+    simple = {"n": 3, "vnodes": 16, "ring_bits": 32, "replication": "simple"}
+    assert Ring().check(Evidence(dumps=dumps, facts=simple)).valid
+    verdict = Ring().check(Evidence(dumps=dumps))
+    assert verdict.reasons == ("there are neither points nor keys: there was nothing to look at",)
+
+
 def test_a_dump_without_a_ring_is_unknown():
     evidence = sound(6).evidence()
     del evidence.dumps["n3"]["ring"]
