@@ -484,8 +484,9 @@ class Coordinator:
             self._on_handed_off(*handoff)
 
     def _look_at(self, spread: Spread) -> None:
-        count = len(spread.acks) + (len(spread.hints) if spread.is_sloppy else 0)
-        if not spread.is_answered and count >= spread.needed:
+        # Whom a hint is for may acknowledge as well: that is one replica, not two.
+        reached = spread.acks.union(spread.hints.values() if spread.is_sloppy else ())
+        if not spread.is_answered and len(reached) >= spread.needed:
             spread.is_answered = True
             spread.enough(spread)
         if not spread.missing:

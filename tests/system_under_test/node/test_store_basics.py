@@ -133,6 +133,15 @@ def test_a_strict_quorum_refuses_without_replicas_and_a_sloppy_one_hands_off() -
         assert cluster.traced("handed-off")
 
 
+def test_a_stand_in_for_a_replica_that_acknowledges_after_all_counts_no_second_time() -> None:
+    slow = {"delay_ms": (2.0, 20.0), "hint_ns": 1, "w": 3}
+    cluster = StoreCluster(7, replication=Replication.SIMPLE, sloppy=True, **slow)
+    cluster.run_for(2.0)
+    for number in range(20):
+        answer = cluster.call("n1", "write", argument=number)
+        assert len({*answer["acks"], *answer["hints"].values()}) >= 3, answer
+
+
 def test_a_request_that_the_network_gives_twice_is_carried_out_once() -> None:
     cluster = calm(double=1.0)
     before = cluster.status("n1")["applied"]
