@@ -117,18 +117,13 @@ class RaftSystem(SimulatedService):
         host.put(text.encode(), CONFIG_PATH)
 
     def configuration(self, node: str, topology: Topology) -> Mapping[str, Value]:
-        """Give what a node's configuration file says."""
-        strange = sorted(set(self._own) - set(topology.nodes))
-        if strange:
-            message = f"there is no node {strange[0]!r}; there are {', '.join(topology.nodes)}"
-            raise UsageError(message)
-        self._require_leases(topology)
+        """Give what a node's configuration file says.
+
+        Raises: UsageError for options that do not fit these nodes.
+        """
+        self._require_fitting(topology)
         options = self._options | dict(self._own.get(node, {}))
         heartbeat, election = options["heartbeat_ms"], options["election_ms"]
-        missing = [voter for voter in self._voters or () if voter not in topology.nodes]
-        if missing:
-            message = f"there is no node {missing[0]!r}; there are {', '.join(topology.nodes)}"
-            raise UsageError(message)
         peers: dict[str, Value] = {
             name: [address, PORT] for name, address in topology.addresses.items()
         }
@@ -175,8 +170,10 @@ class RaftSystem(SimulatedService):
     def client_core(self, vocabulary: Vocabulary, topology: Topology) -> ClientCoreFactory:
         """Give what makes clients without I/O.
 
-        Raises: UsageError for an operation that the store does not have.
+        Raises: UsageError for an operation that the store does not have, or for options that do not
+        fit these nodes.
         """
+        self._require_fitting(topology)
         strange = sorted(set(vocabulary.functions) - set(KEYED_STORE.functions))
         if strange:
             known = ", ".join(KEYED_STORE.functions)
@@ -241,11 +238,16 @@ class RaftSystem(SimulatedService):
         """Give what each replica that answers holds."""
         return {node: dict(answer) for node, answer in self.ask_all(topology, "dump").items()}
 
-    def _require_leases(self, topology: Topology) -> None:
-        """Refuse a lease that others do not keep: who leads goes by its own options.
+    def _require_fitting(self, topology: Topology) -> None:
+        """Refuse options of nodes that there are not, and a lease that others do not keep.
 
+        Who leads goes by its own options.
         Raises: UsageError.
         """
+        missing = sorted({*self._own, *(self._voters or ())} - set(topology.nodes))
+        if missing:
+            message = f"there is no node {missing[0]!r}; there are {', '.join(topology.nodes)}"
+            raise UsageError(message)
         options = {
             node: _require_configuration({**self._options, **self._own.get(node, {})})
             for node in topology.nodes

@@ -123,11 +123,11 @@ class StoreSystem(SimulatedService):
         host.put(text.encode(), CONFIG_PATH)
 
     def configuration(self, node: str, topology: Topology) -> Mapping[str, Value]:
-        """Give what a node's configuration file says."""
-        strange = sorted(set(self._own) - set(topology.nodes))
-        if strange:
-            message = f"there is no node {strange[0]!r}; there are {', '.join(topology.nodes)}"
-            raise UsageError(message)
+        """Give what a node's configuration file says.
+
+        Raises: UsageError for options of nodes that there are not.
+        """
+        self._require_own(topology)
         options = self._options | dict(self._own.get(node, {}))
         paced = {name: _paced(options[name], topology.pace) for name in _TIMES if name in options}
         peers: dict[str, Value] = {
@@ -175,8 +175,10 @@ class StoreSystem(SimulatedService):
         A compare-and-set may be in the vocabulary, for workloads that can do without; the store has
         none, since it would need consensus on each key.
 
-        Raises: UsageError for an operation that the store does not have.
+        Raises: UsageError for an operation that the store does not have, or for options of nodes
+        that there are not.
         """
+        self._require_own(topology)
         strange = sorted(set(vocabulary.functions) - set(STORE.functions) - {CAS.name})
         if strange:
             known = ", ".join(STORE.functions)
@@ -213,6 +215,12 @@ class StoreSystem(SimulatedService):
     def dump(self, topology: Topology) -> Mapping[str, Value]:
         """Give what each replica that answers holds."""
         return {node: dict(answer) for node, answer in self.ask_all(topology, "dump").items()}
+
+    def _require_own(self, topology: Topology) -> None:
+        strange = sorted(set(self._own) - set(topology.nodes))
+        if strange:
+            message = f"there is no node {strange[0]!r}; there are {', '.join(topology.nodes)}"
+            raise UsageError(message)
 
 
 def _difference(node: str, first: str, statuses: Mapping[str, Mapping[str, Value]]) -> str | None:

@@ -12,6 +12,7 @@ import pytest
 
 from splitbrain.campaign import ANOTHER_RUN, simulate_seeds
 from splitbrain.core.cluster import Topology
+from splitbrain.core.errors import UsageError
 from splitbrain.core.fault import At, Fault, Schedule
 from splitbrain.core.operation import Outcome
 from splitbrain.core.run import Plan, RunResult
@@ -398,3 +399,20 @@ def test_what_was_journaled_is_judged_when_code_of_others_ends_a_run(tmp_path: P
     assert len(result.evidence.history) > 20
     assert result.status is result.verdicts["linearizable"].status is Status.INVALID
     assert result.evidence.logs
+
+
+@pytest.mark.parametrize(
+    ("system", "options", "said"),
+    [
+        ("raft", {"nodes": {"n9": {}}}, "there is no node 'n9'; there are n1, n2, n3"),
+        ("raft", {"voters": ["n1", "n9"]}, "there is no node 'n9'; there are n1, n2, n3"),
+        ("raft", {"reads": "lease", "nodes": {"n2": {"reads": "index"}}}, "n2 must have that, too"),
+        ("store", {"nodes": {"n9": {}}}, "there is no node 'n9'; there are n1, n2, n3"),
+    ],
+)
+def test_options_that_do_not_fit_the_nodes_are_refused_before_any_of_them_starts(
+    system: str, options: dict[str, Any], said: str
+) -> None:
+    plan = Plan(system=system, workload="register", node_count=3, time_limit_s=1.0, options=options)
+    with pytest.raises(UsageError, match=said):
+        simulate(plan)
