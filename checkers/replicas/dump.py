@@ -20,13 +20,15 @@ class Dumps:
     """What replicas hold at the end.
 
     cells: by level and key, then by node. hints: as objects, by the node that holds them. rings,
-    applied, members: by node. missing: a line for each thing that cannot be read.
+    applied, members: by node. stores: what the log of `sequential` came to, by node, as far as that
+    is shown. missing: a line for each thing that cannot be read.
     """
 
     cells: dict[Place, dict[str, Cell]] = field(default_factory=dict)
     hints: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
     rings: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     applied: dict[str, dict[str, Value]] = field(default_factory=dict)
+    stores: dict[str, Value] = field(default_factory=dict)
     members: dict[str, tuple[str, ...]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
@@ -74,6 +76,8 @@ class Dumps:
             self.rings[node] = ring
         for level, state in states.items():
             self.applied.setdefault(level, {})[node] = state["applied"]
+        if "store" in states.get("sequential", {}):
+            self.stores[node] = states["sequential"]["store"]
 
     def all_cells(self) -> Iterator[Cell]:
         """Give every cell of every node."""

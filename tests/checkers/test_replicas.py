@@ -328,6 +328,24 @@ def test_hints_replicas_and_states_that_are_left():
     assert found(Convergence(), evidence) == ["diverged-replicas"]
 
 
+@pytest.mark.parametrize(
+    ("other", "status"),
+    [
+        ({"applied": 8, "store": [["sequential/x", 1]]}, Status.VALID),  # a new leader's no-op
+        ({"applied": 7, "store": [["sequential/x", 2]]}, Status.INVALID),
+        ({"applied": 8, "store": [["sequential/x", 2]]}, Status.INVALID),
+        ({"applied": 7}, Status.VALID),
+        ({"applied": 8}, Status.INVALID),
+    ],
+)
+def test_one_log_must_come_to_the_same_values_at_all_nodes(other, status):
+    evidence = sound(2).evidence()
+    for dump in evidence.dumps.values():
+        dump["sequential"] = {"applied": 7, "store": [["sequential/x", 1]]}
+    evidence.dumps["n1"]["sequential"] = other
+    assert Convergence().check(evidence).status is status
+
+
 def only_trace(evidence, node, change):
     traces = dict(evidence.traces)
     traces[node] = replace(traces[node], records=tuple(change(list(traces[node].records))))
