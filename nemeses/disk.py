@@ -101,12 +101,15 @@ class Disk:
         return Injection(resolved=resolved, proof=proof)
 
     def heal(self, bed: Bed, injection: Injection) -> None:
-        """Take this fault's trouble away, and start the daemons that died of it."""
+        """Take this fault's trouble away, and start the daemons that died of it.
+
+        Whatever a layer held runs once no layer does; to pause ends none that another fault paused.
+        """
         _disks_of(bed).release(injection.layer)
         for node in injection.resolved.nodes:
             for daemon, runs in bed.daemons.running(node).items():
                 if not runs:
-                    bed.daemons.kill(injection.layer, [node], daemon)
+                    bed.daemons.pause(injection.layer, [node], daemon)
         bed.daemons.release(injection.layer)
 
 

@@ -452,11 +452,11 @@ def test_disks_suffer_what_is_asked_and_daemons_that_died_of_it_are_started(para
     resolved = through_json(nemesis.resolve(fault("disk", ["n1", "n2"], **params), view()))
     injection = nemesis.inject(where, resolved)
     assert where.disks.layers == {"disk-1": ({"n1": trouble, "n2": trouble},)}
-    killed = []
-    where.daemons.kill = lambda layer, nodes, daemon=None: killed.append((layer, nodes, daemon))
+    held = []
+    where.daemons.pause = lambda layer, nodes, daemon=None: held.append((layer, nodes, daemon))
     where.daemons.dead = ("n2", "n3")
     nemesis.heal(where, injection)
-    assert killed == [("disk-1", ["n2"], "raft")]
+    assert held == [("disk-1", ["n2"], "raft")]
     assert not where.disks.layers
 
 

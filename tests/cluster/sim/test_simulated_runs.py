@@ -15,6 +15,7 @@ import pytest
 from splitbrain import catalog
 from splitbrain.check import Question, check_path
 from splitbrain.core.errors import UsageError
+from splitbrain.core.fault import At, Fault, Schedule
 from splitbrain.core.run import Plan, RunResult
 from splitbrain.core.simulated import Simulated, World
 from splitbrain.core.verdict import Status
@@ -201,3 +202,14 @@ def test_workers_hear_of_each_other_at_once_within_a_time_limit(tmp_path: Path) 
     history = simulate(plan).evidence.history
     assert history is not None
     assert len(history) > 500  # a write takes a few milliseconds
+
+
+def test_a_disk_that_heals_leaves_a_paused_node_alive() -> None:
+    paused = Fault(id="p", kind="pause", start=At(1.0), duration_s=3.0, target=["n1"])
+    slow = {"shape": "slow", "slow_ms": 5}
+    disk = Fault(id="d", kind="disk", start=At(1.5), duration_s=1.0, target=["n1"], params=slow)
+    plan = replace(PLAN, nemeses=("pause", "disk"), schedule=Schedule((paused, disk)))
+    result = simulate(plan)
+    assert took_hold(result) == {"pause", "disk"}, why(result)
+    traces = result.evidence.traces or {}
+    assert {record["boot"] for record in traces["n1"].records} == {"n1-1"}
