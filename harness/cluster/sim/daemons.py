@@ -44,8 +44,10 @@ class SimDaemons:
             self.settle(node)
 
     def running(self, node: str) -> Mapping[str, bool]:
-        """Tell whether the daemon of a node runs."""
-        return {self.daemon: self.nodes[node].runs}
+        """Tell whether the daemon of a node runs; one that is starting does, unless it is held."""
+        there = self.nodes[node]
+        starts = there.starting > 0 and self._layers.held((node, self.daemon)) is None
+        return {self.daemon: there.runs or starts}
 
     def settle(self, node: str) -> None:
         """Let a node's daemon be as the layers have it, where nothing holds it down."""

@@ -36,8 +36,9 @@ class SimNode:
     """A node. boot: begins a life. send, answer: where messages and replies go.
 
     coming: what will reach it next; a crash may strike while it takes that.
-    boots: how many lives it had; whatever was planned for an earlier life is stale. syncing: the
-    step whose writes are on their way to the disk. synced: it was paused when its disk was done.
+    boots: how many lives it had; whatever was planned for an earlier life is stale. starting: how
+    many starts are under way. syncing: the step whose writes are on their way to the disk. synced:
+    it was paused when its disk was done.
     busy_ns: how long a batch takes. free_ns: when the last one has been taken.
     """
 
@@ -54,6 +55,7 @@ class SimNode:
     on_end: Callable[[str], None]
     life: Life | None = None
     boots: int = 0
+    starting: int = 0
     crashes: int = 0
     paused: bool = False
     inbox: list[Event] = field(default_factory=list)

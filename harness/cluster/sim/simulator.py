@@ -222,10 +222,12 @@ class Simulator:
         node = self._nodes[name]
         low, high = self._swarm.boot_ns
         delay_ns = low + node.rng.child("boot", node.boots).integer(high - low)
+        node.starting += 1
         self._time.after(delay_ns, self._start, name, node.boots)
 
     def _start(self, name: str, boots: int) -> None:
         node = self._nodes[name]
+        node.starting -= 1
         if node.boots == boots and self._daemons.may_start(name):
             node.start()
             if self._daemons.is_paused(name):
