@@ -114,8 +114,10 @@ class _Drawing:
         begin, end = first * self._lane, last * self._lane
         if places[0] < places[1]:
             text[end - 1] = self._alphabet.fail_end if lost else ">"
-        elif places[0] > places[1]:
+        else:
             text[begin + 1] = self._alphabet.fail_end if lost else "<"
+        if begin == end:  # to itself: it comes back
+            text[begin + 2] = line
         kind = self._alphabet.text(words_of(message), 40)
         took = (message.arrived_ns or 0) - message.sent_ns
         fate = self._alphabet.text(message.fate, 24) if lost else f"{took / NS_PER_MS:.2f} ms"

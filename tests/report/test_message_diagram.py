@@ -72,6 +72,17 @@ def test_the_diagram_in_a_terminal():
     ]
 
 
+def test_a_message_to_its_own_sender_comes_back_to_its_lane():
+    own = (message(0, "n1", "n2", "vote", 1, 2), message(1, "n2", "n2", "vote", 1, 3))
+    lost = message(2, "n1", "n1", "vote", 1, None)
+    evidence = Evidence(history=History.of([]), messages=(*own, lost))
+    assert message_lines(drawn(evidence), 60, ASCII)[1:] == [
+        "     1.00  |x-         |           vote cut",
+        "     2.00  |---------->|           vote 1.00 ms",
+        "     3.00  |           |<-         vote 2.00 ms",
+    ]
+
+
 def test_no_line_is_too_wide():
     for width in (40, 80, 120):
         assert all(len(line) <= width for line in message_lines(scene(), width, UNICODE))
