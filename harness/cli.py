@@ -79,7 +79,7 @@ def _told(error: BaseException) -> int:
     if is_interruption(error) or isinstance(error, click.Abort):
         return _say("interrupted", UNKNOWN)
     if isinstance(error, click.ClickException):
-        return _say(error.format_message(), BAD_USAGE)
+        return _say(" ".join(error.format_message().split()), BAD_USAGE)
     if isinstance(error, UsageError):
         return _say(str(error), BAD_USAGE)
     if isinstance(error, HarnessError):

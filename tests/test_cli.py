@@ -145,6 +145,7 @@ def test_a_malformed_history_is_named_with_its_line(files: Path) -> None:
         (["show", "nothing"], "there is no run at nothing"),
         (["show", "--json", "--diagram"], "--json and --diagram exclude each other"),
         (["list", "things"], "things"),
+        (["list"], "Choose from: systems, workloads, nemeses, checkers, clusters, bugs"),
         (["no-such-command"], "no-such-command"),
     ],
 )
