@@ -81,6 +81,11 @@ def test_a_system_without_hosts_is_refused_them_before_any_is_brought_up(system:
         prepare(replace(plan(system, 1), cluster="embedded"))
 
 
+def test_a_workload_that_it_does_not_speak_is_refused(system: str) -> None:
+    with pytest.raises(UsageError, match="copies can read and write, and nothing else"):
+        prepare(replace(plan(system, 1), workload="cart"))
+
+
 def test_a_minimal_case_of_it_is_not_sent_to_hosts(
     system: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
