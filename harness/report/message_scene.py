@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from splitbrain.core.evidence import Evidence
 from splitbrain.core.message import Message
 from splitbrain.core.operation import Operation
 from splitbrain.core.verdict import Anomaly
+from splitbrain.report.alphabet import Alphabet
 from splitbrain.report.fault_span import FaultSpan, fault_spans
 from splitbrain.report.proof_mark import ProofMark, proof_marks
 
@@ -20,6 +22,7 @@ REACH_NS = 100_000_000
 NODE_LIMIT = 12
 CLIENT_LIMIT = 7
 MARK_LIMIT = 10
+TITLE_LINES = 4
 UNRELATED = 3
 """So many times as far counts what passes the anomaly's nodes by, and what came after it."""
 
@@ -39,8 +42,8 @@ class Limits:
 class MessageScene:
     """A window of a run. lanes: nodes first, then the clients of the operations.
 
-    marks: records that prove the anomaly. left_out: how much of each kind lies in this window and
-    is not shown.
+    title: the anomaly and why it cannot be. marks: records that prove it. left_out: how much of
+    each kind lies in this window and is not shown.
     """
 
     lanes: tuple[str, ...]
@@ -50,6 +53,7 @@ class MessageScene:
     begin_ns: int
     end_ns: int
     origin_ns: int
+    title: str = ""
     marks: tuple[ProofMark, ...] = ()
     left_out: tuple[tuple[str, int], ...] = ()
 
@@ -63,6 +67,13 @@ def words_of(message: Message) -> str:
     """Give the kind of a message, and whether it came a second time."""
     again = message.fate.removeprefix("delivered") if message.arrived_ns is not None else ""
     return f"{message.kind}{again}"
+
+
+def title_lines(scene: MessageScene, alphabet: Alphabet, cells: int) -> list[str]:
+    """Give the title on a few lines of so many cells."""
+    title = alphabet.text(scene.title, TITLE_LINES * cells)
+    more = f" {alphabet.ellipsis}"
+    return textwrap.wrap(title, cells, max_lines=TITLE_LINES, placeholder=more)
 
 
 def message_scene(
@@ -109,6 +120,7 @@ def message_scene(
         begin_ns=begin,
         end_ns=end,
         origin_ns=begin if origin_ns is None else origin_ns,
+        title="" if anomaly is None else f"{anomaly.name}: {anomaly.explanation}",
         marks=marks,
         left_out=tuple((what, count) for what, count in left_out if count > 0),
     )

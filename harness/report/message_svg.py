@@ -14,12 +14,19 @@ from splitbrain.core.message import Message
 from splitbrain.core.operation import Operation
 from splitbrain.report.alphabet import UNICODE
 from splitbrain.report.fault_span import FaultSpan
-from splitbrain.report.message_scene import MessageScene, arrival_ns, client_of, words_of
+from splitbrain.report.message_scene import (
+    MessageScene,
+    arrival_ns,
+    client_of,
+    title_lines,
+    words_of,
+)
 from splitbrain.report.operation_text import operation_text
-from splitbrain.report.proof_mark import mark_text
+from splitbrain.report.proof_mark import mark_lines
 
 LANE, CLIENT_LANE, HEAD, STEP, LEFT = 120, 230, 26, 16, 90
 LINE = 12
+CELL = 6
 OPERATION_CELLS = 34
 TEXT_CELLS = 80
 NS_PER_MS = 1_000_000
@@ -36,6 +43,21 @@ def message_svg(scene: MessageScene) -> str:
 class _Picture:
     def __init__(self, scene: MessageScene) -> None:
         self._scene = scene
+        clients = set(map(client_of, scene.operations))
+        self._x: dict[str, int] = {}
+        self._width = LEFT
+        for name in scene.lanes:
+            self._x[name] = self._width + LANE // 2
+            self._width += CLIENT_LANE if name in clients else LANE
+        self._proof = [(mark, mark_lines(mark, UNICODE, TEXT_CELLS)) for mark in scene.marks]
+        ends = [
+            self._x[mark.node] + CELL * (len(line) + 2)
+            for mark, lines in self._proof
+            for line in lines
+        ]
+        ends += [self._fault_x(span) + CELL * len(_fault_words(span)) for span in scene.faults]
+        self._width = max([self._width, *ends])
+        self._title = title_lines(scene, UNICODE, min(TEXT_CELLS, self._width // CELL - 4))
         moments = {scene.begin_ns, scene.end_ns}
         for message in scene.messages:
             moments |= {message.sent_ns, arrival_ns(message)}
@@ -46,21 +68,16 @@ class _Picture:
             moments |= {span.active_ns or scene.begin_ns, span.healed_ns or scene.end_ns}
         inside = sorted(m for m in moments if scene.begin_ns <= m <= scene.end_ns)
         begun = Counter(self._first_lane(span) for span in scene.faults if self._had_begun(span))
-        self._top = HEAD + LINE * max(begun.values(), default=0) + STEP
-        marked = Counter(mark.time_ns for mark in scene.marks)
+        self._head = HEAD + LINE * len(self._title)
+        self._top = self._head + LINE * max(begun.values(), default=0) + STEP
+        self._marked = Counter(mark.time_ns for mark, lines in self._proof for _ in lines)
         self._y: dict[int, int] = {}
         self._bottom = self._top - STEP
         for moment in inside:
-            above = marked[moment] + 1 if moment in marked else 0  # there stand the words of marks
-            self._bottom += STEP + LINE * above
+            above = self._marked[moment]  # there stand the words of marks
+            self._bottom += STEP + LINE * (above + 1 if above else 0)
             self._y[moment] = self._bottom
         self._bottom = max(self._bottom, self._top + STEP)
-        clients = set(map(client_of, scene.operations))
-        self._x: dict[str, int] = {}
-        self._width = LEFT
-        for name in scene.lanes:
-            self._x[name] = self._width + LANE // 2
-            self._width += CLIENT_LANE if name in clients else LANE
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in scene.left_out)
         words = f"not shown: {kinds}" if kinds else ""
         self._left_out = textwrap.wrap(words, TEXT_CELLS, break_on_hyphens=False)
@@ -80,9 +97,11 @@ class _Picture:
         )
         yield f'<rect width="{width}" height="{height}" fill="white"/>'
         yield from self._shades()
+        for number, line in enumerate(self._title, start=1):
+            yield _text(2 * CELL, 4 + LINE * number, line, colour="#c22", size=11)
         for name, x in self._x.items():
-            yield _text(x, HEAD, name, anchor="middle", size=13)
-            yield f'<path d="M{x} {HEAD + 6} V{self._bottom + 14}" stroke="#999"/>'
+            yield _text(x, self._head, name, anchor="middle", size=13)
+            yield f'<path d="M{x} {self._head + 6} V{self._bottom + 14}" stroke="#999"/>'
         yield from self._times()
         yield from self._bars()
         for message in self._scene.messages:
@@ -115,14 +134,15 @@ class _Picture:
         lines: Counter[str] = Counter()
         for span in self._scene.faults:
             lane = self._first_lane(span)
-            x = self._x.get(lane, LEFT + LANE // 2) - LANE // 2 + 10
-            words = " ".join(filter(None, (span.id, span.kind, span.shape)))
             if self._had_begun(span):
                 lines[lane] += 1
-                y = HEAD + LINE * lines[lane]
+                y = self._head + LINE * lines[lane]
             else:
                 y = self._ends(span)[0] + 10
-            yield _text(x, y, words, colour="#a05a00")
+            yield _text(self._fault_x(span), y, _fault_words(span), colour="#a05a00")
+
+    def _fault_x(self, span: FaultSpan) -> int:
+        return self._x.get(self._first_lane(span), LEFT + LANE // 2) - LANE // 2 + 10
 
     def _had_begun(self, span: FaultSpan) -> bool:
         return span.active_ns is None or span.active_ns <= self._scene.begin_ns
@@ -180,15 +200,15 @@ class _Picture:
             yield _text(x + 10, top + height / 2 + 3, words, size=11)
 
     def _marks(self) -> Iterator[str]:
-        """Draw what proves the anomaly: diamonds on their lanes, and a line for each above them."""
-        lines = Counter(mark.time_ns for mark in self._scene.marks)
-        for mark in self._scene.marks:
+        """Draw what proves the anomaly: diamonds on their lanes, and the words above them."""
+        left = self._marked.copy()
+        for mark, lines in self._proof:
             x, y = self._x[mark.node], self._at(mark.time_ns)
             yield f'<path d="M{x} {y - 6} L{x + 6} {y} L{x} {y + 6} L{x - 6} {y} z" fill="#c22"/>'
-            above = y + 4 - LINE * lines[mark.time_ns]
-            lines[mark.time_ns] -= 1
-            words = mark_text(mark, UNICODE, TEXT_CELLS)
-            yield _text(x + 8, above, words, colour="#c22", size=11)
+            for line in lines:
+                above = y + 4 - LINE * left[mark.time_ns]
+                left[mark.time_ns] -= 1
+                yield _text(x + 8, above, line, colour="#c22", size=11)
 
     def _operations(self) -> Iterator[tuple[Operation, int, int, int]]:
         """Give the operations, each with the place, top and height of its bar."""
@@ -202,6 +222,10 @@ class _Picture:
     def _at(self, moment: int) -> int:
         inside = min(max(moment, self._scene.begin_ns), self._scene.end_ns)
         return self._y[inside]
+
+
+def _fault_words(span: FaultSpan) -> str:
+    return UNICODE.text(" ".join(filter(None, (span.id, span.kind, span.shape))), TEXT_CELLS)
 
 
 def _line(begin: tuple[float, float], end: tuple[float, float], colour: str, more: str) -> str:

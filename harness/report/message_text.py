@@ -8,14 +8,19 @@ from collections.abc import Iterator
 from splitbrain.core.message import Message
 from splitbrain.report.alphabet import Alphabet
 from splitbrain.report.fault_span import FaultSpan
-from splitbrain.report.message_scene import MessageScene, arrival_ns, client_of, words_of
+from splitbrain.report.message_scene import (
+    MessageScene,
+    arrival_ns,
+    client_of,
+    title_lines,
+    words_of,
+)
 from splitbrain.report.operation_text import operation_text
-from splitbrain.report.proof_mark import mark_text
+from splitbrain.report.proof_mark import mark_lines
 
 TIME_CELLS = 11
 LEAST_LANE = 4
 LEAST_NAME = 5
-MARK_LINES = 3
 MOST_LANE = 16
 NS_PER_MS = 1_000_000
 
@@ -24,11 +29,12 @@ def message_lines(scene: MessageScene, width: int, alphabet: Alphabet) -> list[s
     """Draw a scene, none of the lines wider than `width`.
 
     A message stands where it arrived, or where it was sent if it never did; the figure behind it is
-    how long it took. Faults that had begun before are named first.
+    how long it took. The anomaly is named first, then faults that had begun before.
     """
     drawing = _Drawing(scene, width, alphabet)
     rows = sorted(drawing.rows(), key=lambda row: (row[0], row[1]))
-    lines = [*drawing.active(), drawing.head(), *(line for _, _, line in rows)]
+    title = title_lines(scene, alphabet, width)
+    lines = [*title, *drawing.active(), drawing.head(), *(line for _, _, line in rows)]
     if scene.left_out:
         kinds = ", ".join(f"{count:,} {alphabet.text(kind, 24)}" for kind, count in scene.left_out)
         lines += textwrap.wrap(f"not shown: {kinds}", width, break_on_hyphens=False)
@@ -73,10 +79,7 @@ class _Drawing:
             rank = 3 if message.arrived_ns is None else 1  # what is sent comes of what came
             yield when, rank, self._arrow(when, message)
         for mark in scene.marks:
-            text = mark_text(mark, self._alphabet, MARK_LINES * self._words)
-            first, *rest = textwrap.wrap(
-                text, self._words, max_lines=MARK_LINES, placeholder=f" {self._alphabet.ellipsis}"
-            )
+            first, *rest = mark_lines(mark, self._alphabet, self._words)
             yield mark.time_ns, 2, self._at(mark.time_ns, {mark.node: self._alphabet.mark}, first)
             for more in rest:
                 yield mark.time_ns, 2, " " * TIME_CELLS + self._lanes({}, more)

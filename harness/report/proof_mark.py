@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from splitbrain.report.alphabet import Alphabet
 from splitbrain.report.proof_table import BOOKKEEPING, CELL_LIMIT
 
 VALUE_LIMIT = 60
+MARK_LINES = 3
 
 UNSAID = BOOKKEEPING | {"node", "seq", "event"}
 """Names of a record that its place in a diagram says, or that come first."""
@@ -38,13 +40,15 @@ def proof_marks(anomaly: Anomaly | None, messages: Sequence[Message]) -> tuple[P
     return tuple(sorted(marks, key=lambda mark: mark.time_ns))
 
 
-def mark_text(mark: ProofMark, alphabet: Alphabet, cells: int) -> str:
-    """Write a record as `proof: vote, term 3, for n1`."""
+def mark_lines(mark: ProofMark, alphabet: Alphabet, cells: int) -> list[str]:
+    """Write a record as `proof: vote, term 3, for n1`, on a few lines of so many cells."""
     words = [alphabet.key(mark.record.get("event"), CELL_LIMIT)]
     for name, value in mark.record.items():
         if name not in UNSAID:
             words.append(f"{alphabet.text(name, CELL_LIMIT)} {alphabet.key(value, VALUE_LIMIT)}")
-    return alphabet.text(f"proof: {', '.join(words)}", cells)
+    text = alphabet.text(f"proof: {', '.join(words)}", MARK_LINES * cells)
+    more = f" {alphabet.ellipsis}"
+    return textwrap.wrap(text, cells, max_lines=MARK_LINES, placeholder=more)
 
 
 def _placed(record: Mapping[str, Value], messages: Sequence[Message]) -> Iterator[ProofMark]:

@@ -61,6 +61,7 @@ def scene(limit=50):
 
 def test_the_diagram_in_a_terminal():
     assert message_lines(scene(), 80, ASCII) == [
+        "stale-read: e",
         "           n1         n2         p0",
         "   -98.00  |--------->|          |          append 1.00 ms",
         '     0.00  |          |          o          begins read "<script>" -> 1',
@@ -86,6 +87,21 @@ def test_a_message_to_its_own_sender_comes_back_to_its_lane():
 def test_no_line_is_too_wide():
     for width in (40, 80, 120):
         assert all(len(line) <= width for line in message_lines(scene(), width, UNICODE))
+
+
+def test_what_is_wrong_stands_above_the_lanes_and_is_cut_where_it_is_long():
+    anomaly = Anomaly(name="lost", explanation="it is\x1b[31m gone & " * 100, operations=(READ,))
+    told = drawn(Evidence(history=History.of([READ]), messages=MESSAGES), anomaly)
+    first, *_, last = above = message_lines(told, 80, UNICODE)[:4]
+    assert all(len(line) <= 80 for line in above)
+    assert first.startswith("lost: it is\\x1b[31m gone & it is")
+    assert last.endswith(" …")
+    assert message_lines(told, 80, UNICODE)[4].split() == ["n1", "n2", "p0"]
+    texts = [element for element in ET.fromstring(message_svg(told)).iter() if element.text]
+    heights = {element.text: float(element.get("y", 0)) for element in texts}
+    title = [height for words, height in heights.items() if "gone & it" in words]
+    assert len(title) == 4
+    assert max(title) < heights["n1"]
 
 
 def test_what_is_most_common_is_left_out_first_and_counted():
@@ -114,7 +130,7 @@ def span(name, kind, nodes):
 def test_the_picture_looks_as_it_did():
     """Two faults on one node, arrows that begin at one point, two lost messages as one stub.
 
-    Two records of a node's trace that were written at one moment, and a message that came twice.
+    A title, two records of a trace that were written at one moment, a message that came twice.
 
     SPLITBRAIN_WRITE_GOLDEN=1 draws the picture anew: look at it in a browser.
     """
@@ -137,6 +153,7 @@ def test_the_picture_looks_as_it_did():
         begin_ns=99 * MS,
         end_ns=105 * MS,
         origin_ns=99 * MS,
+        title="stale-read: process 0's read of key 1 on n1 returned 1, although 2 had been written",
         marks=tuple(ProofMark(node="n1", time_ns=103 * MS, record=item) for item in records),
         left_out=(("beat", 12),),
     )
@@ -253,6 +270,29 @@ def test_a_long_record_takes_several_lines():
         '           |             |             members ["n1", "n2", "n3",',
         '           |             |             "n4", "n5"], hash "0123456789"',
     ]
+
+
+def test_a_picture_holds_all_words_of_a_proof_and_is_as_wide():
+    record = {"event": "acked", **{f"of-{number}": [number] * 5 for number in range(9)}}
+    picture = MessageScene(
+        lanes=("n1", "n2"),
+        messages=(message(0, "n1", "n2", "put", 1, 2),),
+        operations=(),
+        faults=(span("a-long-name-of-a-fault", "partition", ("n2",)),),
+        begin_ns=0,
+        end_ns=105 * MS,
+        origin_ns=0,
+        marks=(ProofMark(node="n2", time_ns=2 * MS, record=record),),
+    )
+    root = ET.fromstring(message_svg(picture))
+    texts = [item for item in root.iter() if item.tag.endswith("text")]
+    own = [item for item in texts if item.get("aria-hidden") is None]
+    proof = [item for item in own if item.get("fill") == "#c22"]
+    assert "".join(item.text for item in proof).endswith("of-8 [8, 8, 8, 8, 8]")
+    assert len({item.get("y") for item in proof}) == len(proof) > 1
+    begins = [item for item in own if item.get("text-anchor") == "start"]
+    ends = [float(item.get("x")) + 5.5 * len(item.text) for item in begins]
+    assert max(ends) <= float(root.get("width"))
 
 
 def test_rare_messages_stay_before_those_that_are_as_near_and_common():
