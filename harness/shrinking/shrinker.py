@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from splitbrain.core.delta_debugging import reduced
-from splitbrain.core.fault import Fault, Schedule
+from splitbrain.core.fault import At, Fault, Schedule
 from splitbrain.core.planned import PlannedOperation, planned_of
 from splitbrain.core.run import LIMITS, Plan, RunResult
 from splitbrain.core.value import Value, canonical
@@ -27,6 +27,9 @@ END_S = 0.1
 
 UNKNOWN_DOUBLINGS = 8
 """So often a threshold's least value is doubled, where nobody knows what it is by itself."""
+
+LEADS_S = (1, 2, 5)
+"""So long before what happens first a run may begin."""
 
 FEW = (2, 4, 8)
 """So many last operations are tried alone."""
@@ -84,6 +87,7 @@ class Shrinker:
             if len(self._operations) > FEW[-1]:
                 self.to_witness()
             self._drop_faults()
+            self._cut_beginning()
             self._drop_operations()
             self._drop_nodes()
             if self.plan == before:
@@ -294,6 +298,33 @@ class Shrinker:
                 most = limit_s
             else:
                 least = limit_s
+
+    def _cut_beginning(self) -> None:
+        """Leave out the time before anything happens: what a run takes, each later one takes too.
+
+        Whole seconds go, so that what nodes do every so often comes at the same moments.
+        """
+        times_s = [item.at_ns / SECOND_NS for item in self._operations if item.phase == "main"]
+        times_s += [item.start.s for item in self._faults if isinstance(item.start, At)]
+        first_s = int(min(times_s, default=0.0))
+        plans = [self._earlier(first_s - lead_s) for lead_s in LEADS_S if lead_s < first_s]
+        if plans and not any(map(self.try_plan, plans)):
+            self._try_luck(plans[0], FEW_SEEDS)
+
+    def _earlier(self, seconds: int) -> Plan:
+        """Give the plan with all that happens so much earlier."""
+        operations = [
+            replace(item, at_ns=item.at_ns - seconds * SECOND_NS) if item.phase == "main" else item
+            for item in self._operations
+        ]
+        faults = [
+            replace(item, start=At(round(item.start.s - seconds, 9)))
+            if isinstance(item.start, At)
+            else item
+            for item in self._faults
+        ]
+        limit_s = round(self.plan.time_limit_s - seconds, 9)
+        return replace(with_faults(self._with(operations), faults), time_limit_s=limit_s)
 
     def _until(self, limit_s: float) -> Plan:
         early = [

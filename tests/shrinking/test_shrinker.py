@@ -289,6 +289,44 @@ def test_nodes_go_where_another_seed_does_with_fewer():
     assert (plan.node_count, plan.seed, plan.operations) == (4, 3, ())
 
 
+def late(rule):
+    """Shrink three operations of which two follow a fault, long after the beginning."""
+    faults = (Fault(id="f", kind="kill", start=At(26.1), duration_s=1.0),)
+    operations = (planned(2, phase="final"), planned(267), planned(269))
+    plan = replace(PLAN, operations=operations, schedule=Schedule(faults), time_limit_s=30.0)
+
+    def follows(plan):
+        starts = [fault.start.s for fault in plan.schedule]
+        times_s = [(item.phase, item.at_ns / 1e9) for item in plan.operations]
+        return (
+            len(times_s) == 3
+            and times_s[0] == ("final", 0.2)
+            and starts == [pytest.approx(times_s[1][1] - 0.6)]
+            and times_s[2][1] - times_s[1][1] == pytest.approx(0.2)
+            and rule(plan, starts[0])
+        )
+
+    return shrunk(plan, follows)
+
+
+def test_what_happens_late_happens_early_with_the_same_distances():
+    plan = late(lambda plan, start_s: True)
+    [fault] = plan.schedule
+    assert fault.start == At(1.1)
+    assert [item.at_ns for item in plan.operations] == [2 * 10**8, 17 * 10**8, 19 * 10**8]
+    assert 1.9 < plan.time_limit_s <= 2.0
+
+
+def test_what_happens_early_by_luck_alone_has_another_seed():
+    plan = late(lambda plan, start_s: start_s > 26 or plan.seed == 3)
+    assert (plan.seed, plan.schedule.faults[0].start) == (3, At(1.1))
+
+
+def test_what_needs_some_time_before_it_keeps_that():
+    plan = late(lambda plan, start_s: start_s > 5)
+    assert plan.schedule.faults[0].start == At(5.1)
+
+
 def test_a_stretch_goes_at_once_where_no_part_of_it_can():
     def rule(plan):
         numbers = {item.argument for item in plan.operations}
