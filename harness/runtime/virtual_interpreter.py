@@ -231,7 +231,7 @@ class VirtualInterpreter(Seats):
             place.core = opened
         place.overdue = 0
         try:
-            place.conversation = place.core.converse(held.f, held.key, held.argument)
+            place.conversation = iter(place.core.converse(held.f, held.key, held.argument))
         except ESCAPES as error:
             self._done(seat, Info(raised(error)))
             return

@@ -258,6 +258,9 @@ class Client:
         self.node = node
 
     def converse(self, f, key, argument):
+        return None if self.flaw == "mute" else self.asking(f, key, argument)
+
+    def asking(self, f, key, argument):
         while True:
             heard = yield Ask("n1", {"f": f, "key": key, "argument": argument})
             if isinstance(heard, (Answer, Lost)):
@@ -355,6 +358,7 @@ def test_a_failing_seed_that_does_not_replay_is_told_and_ends_no_campaign(tmp_pa
     [
         ("endless", "asked again and again after its time was up"),
         ("exit", "SystemExit: 3"),
+        ("mute", "TypeError: 'NoneType' object is not iterable"),
     ],
 )
 def test_what_a_client_does_wrong_makes_its_operation_unknown(
