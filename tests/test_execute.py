@@ -273,6 +273,39 @@ def test_an_anomaly_found_before_ctrl_c_stays_invalid(memory: ModuleType, tmp_pa
     assert carry_out(plan, tmp_path).status is Status.INVALID
 
 
+def test_a_system_that_refuses_everything_after_healing_is_dead_and_not_unknown(
+    memory: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory.MemorySystem, "facts", {"recovery_bound_s": 1.0, "initial": None})
+
+    def die() -> None:
+        if "kill" in memory.CONTROL.steps:
+            message = "n1"
+            raise ConnectionRefusedError(message)
+
+    memory.CONTROL.at["invoke"] = die
+    verdict = carry_out(PLAN, tmp_path).verdicts["recovery"]
+    assert [anomaly.name for anomaly in verdict.anomalies] == ["no-recovery"], verdict.reasons
+
+
+def test_one_that_is_slow_to_answer_after_healing_but_in_time_has_recovered(
+    memory: ModuleType, tmp_path: Path
+) -> None:
+    final: list[int] = []
+
+    def die() -> None:
+        if memory.CONTROL.steps.count("unsettled") > 1:
+            final.append(1)
+            if len(final) < 3:
+                message = "n1"
+                raise ConnectionRefusedError(message)
+
+    memory.CONTROL.at["invoke"] = die
+    result = carry_out(PLAN, tmp_path)
+    assert result.verdicts["recovery"].status is Status.VALID
+    assert result.verdicts["recovery"].stats["recovery_s"] < 5.0
+
+
 def test_a_full_store_keeps_what_was_journaled_heals_and_fails_in_one_line(
     memory: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,6 +113,7 @@ class Lifecycle:
         self._phase_began_s = self._began_s
         self._phase_limit_s: float | None = None
         self._settled = False
+        self._healed_s = 0.0
         self._next_sample_s = 0.0
         self._done = threading.Event()
         self._specs: Mapping[str, Sequence[DaemonSpec]] = {}
@@ -231,8 +232,30 @@ class Lifecycle:
         self._settled = reason is None
         self._control.check()
         self._phase("final", limit_s=FINAL_LIMIT_S, settled=self._settled, reason=reason)
+        self._finish(load)
+
+    def _finish(self, load: Load) -> None:
+        """Perform the last operations; where all fail, once more when the recovery bound is over.
+
+        A system that refuses at once is asked only for a moment, and may be just about to recover.
+        """
+        before = self._successes()
+        is_asked = self._ask_last(load)
+        left_s = self._healed_s + self._recovery_bound_s() - self._now_s()
+        answered = self._successes() > before
+        if answered or not is_asked or left_s < 0 or self._plan.operations is not None:
+            return
+        self._timing.wait(self._control, left_s + SETTLE_POLL_S)
+        self._ask_last(load)
+
+    def _ask_last(self, load: Load) -> bool:
+        assert self._interpreter is not None
         final = self._workload.final(load, self._interpreter.keys_used())
         self._perform(final, FINAL_LIMIT_S)
+        return final is not None
+
+    def _successes(self) -> int:
+        return 0 if self._interpreter is None else self._interpreter.counts().get("ok", 0)
 
     def _main(self, load: Load, bed: Bed) -> None:
         assert self._schedule is not None
@@ -254,6 +277,7 @@ class Lifecycle:
             scheduler.stop()
             self._phase("heal")
             self._heal()
+            self._healed_s = self._now_s()
 
     def _perform(self, generator: Generator | None, limit_s: float) -> None:
         if generator is None or self._interpreter is None:
