@@ -212,7 +212,7 @@ def _simulated(path: Path, plan: Plan, stored: RunResult, target: Target, trial:
 
     at_times = at_their_times(plan, stored)
     shrinker = begun(at_times, stored)
-    if shrinker.to_nothing() or shrinker.to_witness():
+    if shrinker.to_nothing() or shrinker.to_witness() or shrinker.to_witness_apart():
         return shrinker
     again = trial.fails(at_times)
     if again is not None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from splitbrain.core.delta_debugging import reduced
 from splitbrain.core.fault import At, Fault, Schedule
+from splitbrain.core.operation import Operation
 from splitbrain.core.planned import PlannedOperation, planned_of
 from splitbrain.core.run import LIMITS, Plan, RunResult
 from splitbrain.core.value import Value, canonical
@@ -37,8 +38,9 @@ FEW = (2, 4, 8)
 FEW_ENOUGH, MANY_STILL = 3, 6
 """So few operations are enough; more than so many are left out by luck, too."""
 
-FEW_SEEDS, SEEDS = 8, 20
-"""How many other seeds are tried: at the beginning, and where leaving out got no further."""
+FEW_SEEDS, SEEDS, MANY_SEEDS = 8, 20, 40
+"""How many other seeds are tried: at the beginning, where leaving out got no further, and before
+all that a run did is gone through."""
 
 MANY = 16
 """Fewer operations than this are left out by stretches of any length."""
@@ -123,8 +125,7 @@ class Shrinker:
 
         False: none of these fails, and everything was left as it is.
         """
-        found = self.target.found(self.result.verdicts)
-        shown = found.operations if found is not None else ()
+        shown = self._shown()
         places = {item.invoke_index for item in shown}
         history = self.result.evidence.history
         if history is None:
@@ -146,6 +147,28 @@ class Shrinker:
         plans = [self._with(operations) for operations in (alone, writes, same_keys)]
         return any(map(self.try_plan, plans)) or self._try_luck(plans[0], FEW_SEEDS)
 
+    def to_witness_apart(self) -> bool:
+        """Keep the proof alone, each operation at its node, and end with the last of them.
+
+        A client that goes from node to node needs all that brought it there; and what its node
+        hears first is luck, which costs little to try without all the others.
+        """
+        places = {item.invoke_index for item in self._shown()}
+        alone = self._with_own_workers(waiting=False, only=places)
+        planned = alone.operations or ()
+        if not planned:
+            return False
+        if all(item.phase == "main" for item in planned):
+            last_s = max(item.at_ns for item in planned) / SECOND_NS
+            limit_s = min(alone.time_limit_s, round(last_s + END_S, 1))
+            alone = replace(alone, time_limit_s=limit_s)
+        return self.try_plan(alone) or self._try_luck(alone, MANY_SEEDS)
+
+    def _shown(self) -> Sequence[Operation]:
+        """Give the operations that the checker shows as its proof."""
+        found = self.target.found(self.result.verdicts)
+        return found.operations if found is not None else ()
+
     def to_nothing(self) -> bool:
         """Do without clients: what nodes do wrong among themselves needs none."""
         return self.try_plan(self._with(()))
@@ -159,8 +182,11 @@ class Shrinker:
         plans = [self._with_own_workers(waiting=waiting) for waiting in (False, True)]
         return any(self.try_plan(plan) or self._try_luck(plan, FEW_SEEDS) for plan in plans)
 
-    def _with_own_workers(self, *, waiting: bool) -> Plan:
-        """Give that plan. waiting: those that began as one ended stay with that one's worker."""
+    def _with_own_workers(self, *, waiting: bool, only: Container[int] | None = None) -> Plan:
+        """Give that plan. waiting: those that began as one ended stay with that one's worker.
+
+        only: operations by where they were invoked, the others are left out; else all of them.
+        """
         count, evidence = self.plan.node_count, self.result.evidence
         homes = {f"n{number + 1}": number for number in range(count)}
         worker_at = _free_workers(count)
@@ -168,6 +194,8 @@ class Shrinker:
         operations = []
         recorded = planned_of(evidence, self.plan.concurrency)
         for planned, done in zip(recorded, evidence.history or (), strict=True):
+            if only is not None and done.invoke_index not in only:
+                continue
             worker, end_ns = last.get(planned.worker, (0, None))
             if not waiting or end_ns != done.start_ns:
                 worker = worker_at(homes.get(done.node or "", planned.worker % count))

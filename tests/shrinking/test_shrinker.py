@@ -281,6 +281,25 @@ def test_operations_that_wait_for_each_other_stay_with_one_worker():
     assert [(item.argument, item.worker) for item in plan.operations] == [(3, 3), (4, 3)]
 
 
+def test_what_the_checker_shows_is_tried_apart_with_many_seeds():
+    def rule(plan, served):
+        alone = [node for _, node in served] == ["n4"]
+        return len(served) == 5 or (alone and plan.seed == 30)
+
+    operations = tuple(planned(n) for n in range(5))
+    plan = Plan(system="s", workload="w", node_count=4, operations=operations)
+    trial = Rotating(rule)
+    first = trial.fails(plan)
+    shown = [item for item in first.evidence.history if item.argument == 3]
+    found = {"c": invalid([Anomaly(name="lost", explanation="e", operations=shown)])}
+    shrinker = Shrinker(plan, replace(first, verdicts=found), TARGET, trial)
+    assert not shrinker.to_witness()
+    assert shrinker.to_witness_apart()
+    least = shrinker.plan
+    assert [(item.argument, item.worker) for item in least.operations] == [(3, 3)]
+    assert (least.seed, least.time_limit_s, least.concurrency) == (30, 0.4, 4)
+
+
 def test_nodes_go_where_another_seed_does_with_fewer():
     def rule(plan):
         return plan.node_count == 5 or (plan.node_count == 4 and plan.seed == 3)
