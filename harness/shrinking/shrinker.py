@@ -67,6 +67,8 @@ class Shrinker:
         options = self.plan.options
         self._lower_thresholds(options)
         self._drop_nodes()
+        if len(self._operations) >= MANY:
+            self._leap()
         self._drop_in_turn()
         if len(self._operations) > FEW_ENOUGH and self._lower_thresholds(self.thresholds):
             self._drop_in_turn()
@@ -81,6 +83,21 @@ class Shrinker:
         self.round_faults()
         self._drop_faults()
         self._drop_operations()
+
+    def _leap(self) -> None:
+        """Come from many operations to few at once, since to leave out part after part takes long.
+
+        Thresholds may ask for many of them, or the last few may do with other luck.
+        """
+        self._cut_end()
+        if self.to_witness() or (self._lower_thresholds(self.thresholds) and self.to_witness()):
+            return
+        few = FEW[0]
+        while few < len(self._operations):
+            last = self._with(self._operations[-few:])
+            if self.try_plan(last) or self._try_luck(last, FEW_SEEDS):
+                return
+            few *= 2
 
     def _drop_in_turn(self) -> None:
         for _ in range(ROUNDS):

@@ -214,6 +214,24 @@ def test_operations_that_stay_for_the_luck_of_others_go_with_another_seed():
     assert ([item.argument for item in plan.operations], plan.seed) == ([93, 94], 5)
 
 
+def test_many_that_stay_for_the_luck_of_the_last_go_with_another_seed():
+    def rule(plan):
+        numbers = {item.argument for item in plan.operations}
+        return len(numbers) == 100 or (plan.seed == 3 and {75, 99} <= numbers)
+
+    plan = shrunk(PLAN, rule)
+    assert ([item.argument for item in plan.operations], plan.seed) == ([75, 99], 3)
+
+
+def test_a_default_is_lowered_before_its_many_operations_are_left_out_one_by_one():
+    def rule(plan):
+        numbers = {item.argument for item in plan.operations}
+        return len(numbers) == 100 or (plan.options.get("often") == 2 and {7, 42} <= numbers)
+
+    least = shrunk(PLAN, rule, limit=150, thresholds={"often": 2}, defaults={"often": 40})
+    assert [item.argument for item in least.operations] == [7, 42]
+
+
 def test_single_operations_go_by_luck_while_there_are_many():
     needed, others = set(range(1, 8)), {50, 60, 70}
     enough = {0: 0, 3: 1, 5: 2, 9: 3}
