@@ -32,8 +32,8 @@ UNKNOWN_DOUBLINGS = 8
 LEADS_S = (1, 2, 5)
 """So long before what happens first a run may begin."""
 
-FEW = (2, 4, 8)
-"""So many last operations are tried alone."""
+FEW = 8
+"""So few operations are left out one by one, whatever the checker shows as its proof."""
 
 FEW_ENOUGH, MANY_STILL = 3, 6
 """So few operations are enough; more than so many are left out by luck, too."""
@@ -74,7 +74,7 @@ class Shrinker:
             self._drop_in_turn()
         if len(self._operations) > FEW_ENOUGH and self._to_own_workers():
             self._drop_in_turn()
-        if self._to_last_operations():
+        if self._to_last_operations(SEEDS):
             self._drop_in_turn()
         self._drop_operations_by_luck()
         self._restore_thresholds(options)
@@ -90,20 +90,16 @@ class Shrinker:
         Thresholds may ask for many of them, or the last few may do with other luck.
         """
         self._cut_end()
-        if self.to_witness() or (self._lower_thresholds(self.thresholds) and self.to_witness()):
-            return
-        few = FEW[0]
-        while few < len(self._operations):
-            last = self._with(self._operations[-few:])
-            if self.try_plan(last) or self._try_luck(last, FEW_SEEDS):
-                return
-            few *= 2
+        if not self.to_witness() and not (
+            self._lower_thresholds(self.thresholds) and self.to_witness()
+        ):
+            self._to_last_operations(FEW_SEEDS)
 
     def _drop_in_turn(self) -> None:
         for _ in range(ROUNDS):
             before = self.plan
             self._cut_end()
-            if len(self._operations) > FEW[-1]:
+            if len(self._operations) > FEW:
                 self.to_witness()
             self._drop_faults()
             self._cut_beginning()
@@ -221,17 +217,26 @@ class Shrinker:
         workers = max((item.worker for item in operations), default=0) + 1
         return replace(self._with(operations), concurrency=workers)
 
-    def _to_last_operations(self) -> bool:
-        """Try the last few operations alone, with other seeds.
+    def _to_last_operations(self, seeds: int) -> bool:
+        """Try the last few operations alone, with so many other seeds.
 
         To leave one out changes the draws of those that come after it, so that some stay for
-        nothing but the luck of a later one. With other luck they can go.
+        nothing but the luck of a later one. With other luck they can go. What happens every so many
+        operations needs a certain number of them, so any is tried where there are few.
         """
-        return any(
-            few < len(self._operations)
-            and self._try_luck(self._with(self._operations[-few:]), SEEDS)
-            for few in FEW
-        )
+        operations = self._operations
+        if any(
+            self.try_plan(self._with(operations[-few:]))
+            for few in range(1, min(MANY, len(operations)))
+        ):
+            return True
+        few = 2
+        while few < len(operations):
+            last = self._with(operations[-few:])
+            if self.try_plan(last) or self._try_luck(last, seeds):
+                return True
+            few *= 2
+        return False
 
     def _drop_operations_by_luck(self) -> None:
         """Leave out single operations with other seeds, too, while there are many still."""

@@ -223,6 +223,14 @@ def test_many_that_stay_for_the_luck_of_the_last_go_with_another_seed():
     assert ([item.argument for item in plan.operations], plan.seed) == ([75, 99], 3)
 
 
+def test_what_happens_every_so_often_needs_a_certain_number_of_operations():
+    def rule(plan):
+        count = len(plan.operations)
+        return count == 100 or (count > 1 and count % 4 == 1 and plan.operations[-1].argument == 99)
+
+    assert [item.argument for item in shrunk(PLAN, rule).operations] == [95, 96, 97, 98, 99]
+
+
 def test_a_default_is_lowered_before_its_many_operations_are_left_out_one_by_one():
     def rule(plan):
         numbers = {item.argument for item in plan.operations}
