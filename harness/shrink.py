@@ -82,6 +82,8 @@ def shrink(
         try:
             rest()
             is_minimal = trial.may_go_on()
+            if is_simulated:
+                shrinker.give_room()
         except KeyboardInterrupt:
             interrupted, is_minimal = True, False
     result = _store(shrinker, store, monitor, messages=is_simulated)

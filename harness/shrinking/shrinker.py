@@ -16,6 +16,7 @@ from splitbrain.core.operation import Operation
 from splitbrain.core.planned import PlannedOperation, planned_of
 from splitbrain.core.run import LIMITS, Plan, RunResult
 from splitbrain.core.value import Value, canonical
+from splitbrain.shrinking.room import moments, roomier
 from splitbrain.shrinking.rounding import simpler
 from splitbrain.shrinking.target import Target
 from splitbrain.shrinking.trial import Trial
@@ -308,6 +309,13 @@ class Shrinker:
                 faults = (form if item.id == fault.id else item for item in self._faults)
                 if self.try_plan(with_faults(self.plan, faults)):
                     break
+
+    def give_room(self) -> None:
+        """Let time pass after faults begin and end, where it fails so, too: hosts need it."""
+        place = 0
+        while place < len(times_s := moments(self.plan)):
+            any(map(self.try_plan, roomier(self.plan, times_s[place])))
+            place += 1
 
     # -- thresholds, time, nodes, workers
 

@@ -372,6 +372,40 @@ def test_what_needs_some_time_before_it_keeps_that():
     assert plan.schedule.faults[0].start == At(5.1)
 
 
+def roomy(rule, limit_s=5.0):
+    """Give room to a partition, a clock that jumps while it lasts, and three operations."""
+    faults = (
+        Fault(id="cut", kind="partition", start=At(1.5), duration_s=2.0),
+        Fault(id="jump", kind="clock", start=At(3.0), duration_s=None),
+    )
+    operations = (planned(1, phase="final"), planned(15), planned(31), planned(50))
+    plan = replace(PLAN, operations=operations, schedule=Schedule(faults), time_limit_s=limit_s)
+    shrinker = Shrinker(plan, result(plan), TARGET, Rule(rule), {}, {})
+    shrinker.give_room()
+    faults = {fault.id: (fault.start.s, fault.duration_s) for fault in shrinker.plan.schedule}
+    times_s = [item.at_ns / 1e9 for item in shrinker.plan.operations]
+    return faults, times_s, shrinker.plan.time_limit_s
+
+
+def test_what_follows_a_fault_comes_later_where_it_fails_so_too():
+    # From 1.5 two seconds to the next operation, from the jump at 5 two more, and again from the
+    # end of the cut, which comes later by all that it waited for.
+    faults, times_s, limit_s = roomy(lambda plan: True)
+    assert faults == {"cut": (1.5, 6.0), "jump": (5.0, None)}
+    assert times_s == [0.1, 3.5, 7.1, 11.0]
+    assert limit_s == 11.0
+
+
+def test_less_room_is_given_where_more_is_too_much_and_none_where_none_can_be():
+    faults, times_s, limit_s = roomy(lambda plan: plan.time_limit_s <= 5.5)
+    assert faults == {"cut": (1.5, 2.5), "jump": (3.5, None)}
+    assert times_s == [0.1, 2.0, 3.6, 5.5]
+    assert limit_s == 5.5
+    assert roomy(lambda plan: False) == (
+        {"cut": (1.5, 2.0), "jump": (3.0, None)}, [0.1, 1.5, 3.1, 5.0], 5.0
+    )  # fmt: skip
+
+
 def test_a_stretch_goes_at_once_where_no_part_of_it_can():
     def rule(plan):
         numbers = {item.argument for item in plan.operations}
