@@ -25,9 +25,9 @@ def draw_schedule(nemeses: Sequence[Nemesis], seed: int, shape: Shape) -> Schedu
         if not any(_in_time(fault, shape) for fault in drawn):
             message = (
                 f"the nemesis {kind!r} drew no fault that starts in the first two thirds of "
-                f"{shape.time_limit_s:g} s"
+                f"{shape.time_limit_s:g} s for {', '.join(shape.nodes)}"
             )
-            raise ContractError(message)
+            raise ContractError(message, advice="take more nodes, or a longer time limit")
         found.extend(drawn)
     _require_unique(found)
     return Schedule(tuple(sorted(found, key=by_start)))

@@ -101,7 +101,7 @@ def odd(number, start_s, kind="odd"):
 @pytest.mark.parametrize(
     ("faults", "complaint"),
     [
-        ((), "no fault that starts in the first two thirds"),
+        ((), "first two thirds of 30 s for n1, .*; take more nodes, or a longer time limit"),
         ((odd(1, 25.0),), "no fault that starts in the first two thirds"),
         ((odd(1, 1.0, "even"),), "of the kind 'even'"),
         ((odd(1, 1.0), odd(1, 9.0)), "second fault with the id 'odd-1'"),
