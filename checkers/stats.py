@@ -15,12 +15,14 @@ from splitbrain.core.columns import Booleans, Integers
 from splitbrain.core.evidence import Evidence, Need
 from splitbrain.core.history import FAIL_CODE, INFO_CODE, OK_CODE, History
 from splitbrain.core.journal import FaultEvent, Phase
-from splitbrain.core.value import Value
+from splitbrain.core.value import Value, from_canonical
 from splitbrain.core.verdict import Status, Verdict, unknown
 
 NS = 1_000_000_000
 _QUANTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0}
 _OUTCOMES = {"ok": OK_CODE, "fail": FAIL_CODE, "info": INFO_CODE}
+ERROR_SHOWN = 200
+"""So many characters of an error."""
 END = np.iinfo(np.int64).max
 """Behind every place of the journal."""
 
@@ -148,10 +150,21 @@ def _within(history: History, spans: Sequence[Span]) -> Booleans:
 
 def _never_ok(history: History, ok: Booleans) -> list[str]:
     return [
-        f"no {f} ever succeeded ({int(mask.sum())} were tried)"
+        f"no {f} ever succeeded ({int(mask.sum())} were tried{_mostly(history, mask)})"
         for f in sorted(history.functions)
         if not (ok & (mask := history.is_f(f))).any()
     ]
+
+
+def _mostly(history: History, mask: Booleans) -> str:
+    """Give the error that most of these operations ended with, if any was recorded."""
+    codes = history.error.items[mask]
+    counts = np.bincount(codes[codes >= 0])
+    if not len(counts):
+        return ""
+    most = int(counts.argmax())
+    error = from_canonical(history.error.dictionary[most])
+    return f", {int(counts[most])} ended with: {str(error)[:ERROR_SHOWN]}"
 
 
 def _missed(where: str, counted: Booleans, floor: int) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -66,6 +67,18 @@ def test_an_operation_that_never_succeeds_leaves_the_run_unknown():
     verdict = check(op(32), op(112), op(40, "cas", "fail"), op(42, "cas", "info"))
     assert verdict.status is Status.UNKNOWN
     assert verdict.reasons == ("no cas ever succeeded (2 were tried)",)
+
+
+def test_what_never_succeeds_is_told_with_its_most_common_error():
+    errors = ["ConnectionRefusedError: n1", "ValueError: oops", "ValueError: oops", None]
+    tried = [
+        replace(op(40 + 2 * number, "cas", "info"), error=error)
+        for number, error in enumerate(errors)
+    ]
+    others = [replace(op(60, "write", "fail"), error="behind"), op(62, "write")]
+    assert check(op(32), op(112), *tried, *others).reasons == (
+        "no cas ever succeeded (4 were tried, 2 ended with: ValueError: oops)",
+    )
 
 
 @pytest.mark.parametrize(
