@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -61,6 +62,7 @@ class Doubt:
     reason: str
 
 
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 ANOTHER_RUN = Doubt("", "carried out again, it was another run: the system is not deterministic")
 
 
@@ -89,6 +91,18 @@ class Campaign:
             status: sum(result.status is status for result in self.results) for status in Status
         }
 
+    def _doubts_by_form(self) -> Sequence[tuple[str, Sequence[tuple[int, str]]]]:
+        """Give seeds with their reasons by checker, those that differ in numbers alone together.
+
+        The most frequent ones come first; seeds are sorted.
+        """
+        by_form: dict[tuple[str, str], list[tuple[int, str]]] = {}
+        for doubt, seeds in self.doubts.items():
+            form = doubt.checker, _NUMBER.sub("0", doubt.reason)
+            by_form.setdefault(form, []).extend((seed, doubt.reason) for seed in seeds)
+        found = [(checker, sorted(reasons)) for (checker, _), reasons in by_form.items()]
+        return sorted(found, key=lambda item: (-len(item[1]), item[1][0]))
+
     def to_value(self) -> Value:
         """Give the summary as JSON: what failed, by which seeds, and where that is stored.
 
@@ -112,10 +126,9 @@ class Campaign:
         unknown: list[Value] = [
             _seed(result) for result in self.results if result.status is Status.UNKNOWN
         ]
-        by_count = sorted(self.doubts.items(), key=lambda item: (-len(item[1]), item[0]))
         doubts: list[Value] = [
-            {"checker": doubt.checker, "reason": doubt.reason, "seeds": list[Value](sorted(seeds))}
-            for doubt, seeds in by_count
+            {"checker": checker, "reason": found[0][1], "seeds": [seed for seed, _ in found]}
+            for checker, found in self._doubts_by_form()
         ]
         return {
             "seeds": [self.plan.seed, self.plan.seed + self.count - 1],

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from splitbrain import campaign, catalog
-from splitbrain.campaign import KEPT, Campaign, Failure, simulate_seeds
+from splitbrain.campaign import KEPT, Campaign, Doubt, Failure, simulate_seeds
 from splitbrain.cli import run_command
 from splitbrain.core.errors import StoreError
 from splitbrain.core.run import Plan, RunResult
@@ -190,6 +190,25 @@ def test_unknown_runs_are_shown_by_reason_with_a_command_that_has_one_again(
     (row,) = summary["unknown_reasons"]
     assert (row["checker"], row["seeds"]) == ("faults", [4, 5])
     assert row["reason"] in " ".join(lines)
+
+
+def test_reasons_that_differ_in_numbers_alone_are_one_reason() -> None:
+    doubts = {
+        Doubt("stats", "no read ever succeeded (41 were tried)"): [9, 7],
+        Doubt("stats", "no read ever succeeded (52 were tried)"): [2],
+        Doubt("faults", "no read ever succeeded (41 were tried)"): [3],
+        Doubt("stats", "no cas ever succeeded (41 were tried)"): [4, 1],
+    }
+    summary: Any = Campaign(plan=QUIET, count=10, doubts=doubts).to_value()
+    assert summary["unknown_reasons"] == [
+        {
+            "checker": "stats",
+            "reason": "no read ever succeeded (52 were tried)",
+            "seeds": [2, 7, 9],
+        },
+        {"checker": "stats", "reason": "no cas ever succeeded (41 were tried)", "seeds": [1, 4]},
+        {"checker": "faults", "reason": "no read ever succeeded (41 were tried)", "seeds": [3]},
+    ]
 
 
 def test_stop_on_violation_stays_a_campaign(tmp_path: Path) -> None:
