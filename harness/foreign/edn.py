@@ -22,13 +22,14 @@ from splitbrain.foreign.lines import DEPTH_LIMIT, lines, require_shallow
 _REASON_SHOWN = 120
 _END = r"(?=[\s,}\]]|$)"
 # Possessive, since nothing that one of these gave back could make a match, and trying costs time.
+# Groups are not: Python before 3.11.5 takes half of one for a whole one then (gh-106052).
 _SCALAR = rf'(?:-?\d++N?+{_END}|:[\w./?!*+<>=-]++|"[^"\\]*+"|(?:nil|true|false){_END})'
-_VECTOR = rf"\[[\s,]*+(?:{_SCALAR}[\s,]*+)*+\]"
+_VECTOR = rf"\[[\s,]*+(?:{_SCALAR}[\s,]*+)*\]"
 _PAIR = rf"(:[\w./?!*+<>=-]++)[\s,]++({_SCALAR}|{_VECTOR})"
 plain_pattern = rf"{_SCALAR}|{_VECTOR}"
 """Matches what `plain` reads."""
 
-_PLAIN = re.compile(rf"\{{[\s,]*+(?:{_PAIR}[\s,]*+)*+\}}")
+_PLAIN = re.compile(rf"\{{[\s,]*+(?:{_PAIR}[\s,]*+)*\}}")
 _PAIRS = re.compile(_PAIR)
 _SCALARS = re.compile(_SCALAR)
 _ALONE = re.compile(rf"{_SCALAR}|{_VECTOR}")
