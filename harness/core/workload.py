@@ -68,7 +68,10 @@ class Workload(Protocol):
         """Give what is done while faults come and go; ends within the load's time limit."""
 
     def final(self, load: Load, keys: Sequence[Value]) -> Generator | None:
-        """Give what is done once everything is healed; keys: those used, in order of first use."""
+        """Give what is done once everything is healed; keys: those used, in order of first use.
+
+        It is asked for again when the recovery bound is over, where nothing of it succeeded.
+        """
 
     def checkers(self, load: Load) -> Sequence[Checker]:
         """Give what judges the history."""

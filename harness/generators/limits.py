@@ -103,5 +103,8 @@ def time_limit(generator: Generator, seconds: float) -> Generator:
 
 
 def until_ok(generator: Generator) -> Generator:
-    """Make a generator that ends once an operation of it has succeeded."""
+    """Make a generator that ends once an operation of it has succeeded.
+
+    Until then every worker that is free is given one: what should be alone needs a rate.
+    """
     return UntilOk(generator)
