@@ -167,9 +167,12 @@ def _anomaly(history: History, window: _Window, evidence: Evidence) -> Anomaly:
             operations=operations,
             evidence=_votes(evidence),
         )
-    ended = "" if window.first_ok_ns is None else (
-        f"; the first success came {(window.first_ok_ns - window.from_ns) / NS:.1f} s after it"
-    )  # fmt: skip
+    ended = ""
+    if window.first_ok_ns is not None:
+        late_s = (window.first_ok_ns - window.from_ns) / NS
+        ended = f"; the first success came {late_s:.1f} s after it"
+    elif not (history.outcome == OK_CODE).any():
+        ended = "; nothing had succeeded before that either"
     return Anomaly(
         name="no-recovery",
         explanation=(

@@ -71,6 +71,13 @@ def test_nothing_works_after_the_bound():
     assert [item.start_ns // S for item in anomaly.operations] == [31, 32, 33]
 
 
+def test_a_system_that_never_worked_is_told_from_one_that_fell():
+    fell = check([*tries(12, outcome="ok"), *tries(31, 32, 33, first=5)])
+    never = check([*tries(12), *tries(31, 32, 33, first=5)])
+    assert fell.anomalies[0].explanation.endswith("though 3 operations were tried")
+    assert never.anomalies[0].explanation.endswith("; nothing had succeeded before that either")
+
+
 def test_tries_all_over_the_bound_prove_a_late_recovery():
     steady = [20 + number for number in range(11)]
     verdict = check([*tries(*steady), *tries(33, outcome="ok", first=20)])
