@@ -54,7 +54,7 @@ class Failure:
         return f"{self.checker}: {self.anomaly}" if self.checker else self.anomaly
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Doubt:
     """Why a run is unknown: which checker could not tell, and its first reason."""
 

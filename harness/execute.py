@@ -53,7 +53,7 @@ from splitbrain.runtime.control import Control
 from splitbrain.runtime.lifecycle import Experiment, Lifecycle, Outcome, crash_line
 from splitbrain.runtime.results import verdict_to_value
 from splitbrain.runtime.store import RunDirectory, create_run, resolved_of
-from splitbrain.standstill import Standstill
+from splitbrain.standstill import telling_standstill
 from splitbrain.version import __version__
 from splitbrain.workloads.replayed import Replayed
 
@@ -498,10 +498,15 @@ def _live(experiment: Experiment, run: RunDirectory, monitor: Monitor, control: 
     lifecycle = Lifecycle(experiment, run, monitor, control)
     outcomes: list[Outcome] = []
     done = threading.Event()
+    world, say = experiment.cluster, monitor.message
+    telling = (
+        telling_standstill(world, say) if isinstance(world, World) else contextlib.nullcontext()
+    )
 
     def live() -> None:
         try:
-            outcomes.append(lifecycle.perform())
+            with telling:
+                outcomes.append(lifecycle.perform())
         except BaseException as error:  # also what a plug-in raises to end the program
             logger.exception("the harness failed")
             known = isinstance(error, HarnessError)
@@ -511,11 +516,9 @@ def _live(experiment: Experiment, run: RunDirectory, monitor: Monitor, control: 
             done.set()
 
     thread = threading.Thread(target=live, name="run", daemon=True)
-    world = experiment.cluster
-    standstill = Standstill(world, thread) if isinstance(world, World) else None
     with presses() as pressed:
         thread.start()
-        _wait(done, pressed, control, monitor.message, standstill)
+        _wait(done, pressed, control, say)
         interrupted = outcomes[0].interrupted or bool(pressed)
     return replace(outcomes[0], interrupted=interrupted)
 
@@ -525,7 +528,6 @@ def _wait(
     pressed: Sequence[int],
     control: Control,
     say: Callable[[str], None],
-    standstill: Standstill | None,
 ) -> None:
     """Wait until the run is over, and let presses of Ctrl-C end it, the third one whatever it does.
 
@@ -534,9 +536,6 @@ def _wait(
     answered = 0
     while not done.wait(WAIT_S):
         control.look()
-        line = standstill.look() if standstill is not None else None
-        if line is not None:
-            say(line)
         while answered < len(pressed):
             answered += 1
             if control.abandoned:

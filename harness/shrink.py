@@ -23,10 +23,11 @@ from splitbrain.presses import presses
 from splitbrain.replay import differs
 from splitbrain.report.quiet import Quiet
 from splitbrain.runtime.store import load_run, resolved_of
-from splitbrain.shrinking.shrinker import Shrinker, with_faults
+from splitbrain.shrinking.shrinker import Shrinker
 from splitbrain.shrinking.target import Target, target_of
 from splitbrain.shrinking.timed import timed
 from splitbrain.shrinking.trial import RealTrial, SimulatedTrial, Trial
+from splitbrain.shrinking.with_faults import with_faults
 
 TIME_LIMIT_S = 50.0
 BUSY = 3.0

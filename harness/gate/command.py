@@ -215,5 +215,5 @@ def entry(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"gate: {error}\n")
         return FAILED
     except KeyboardInterrupt:
-        sys.stderr.write("gate: stopped before anything was done\n")
+        sys.stderr.write("gate: interrupted\n")
         return UNKNOWN

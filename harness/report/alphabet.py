@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,6 +54,11 @@ class Alphabet:
         """Give foreign text, harmless and at most so many cells wide."""
         shown = safe_text.safe(text[: 3 * cells + 1], ascii_only=self.ascii_only)
         return safe_text.shorten(shown, cells, ellipsis=self.ellipsis)
+
+    def lines(self, text: str, cells: int, most: int) -> list[str]:
+        """Give foreign text on at most so many lines, each of so many cells."""
+        shown = self.text(text, most * cells)
+        return textwrap.wrap(shown, cells, max_lines=most, placeholder=f" {self.ellipsis}")
 
     def value(self, value: Value, cells: int = ENDLESS) -> str:
         """Give a JSON value on one line, at most so many cells wide."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -71,9 +70,7 @@ def words_of(message: Message) -> str:
 
 def title_lines(scene: MessageScene, alphabet: Alphabet, cells: int) -> list[str]:
     """Give the title on a few lines of so many cells."""
-    title = alphabet.text(scene.title, TITLE_LINES * cells)
-    more = f" {alphabet.ellipsis}"
-    return textwrap.wrap(title, cells, max_lines=TITLE_LINES, placeholder=more)
+    return alphabet.lines(scene.title, cells, TITLE_LINES)
 
 
 def message_scene(

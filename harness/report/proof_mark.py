@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -46,9 +45,7 @@ def mark_lines(mark: ProofMark, alphabet: Alphabet, cells: int) -> list[str]:
     for name, value in mark.record.items():
         if name not in UNSAID:
             words.append(f"{alphabet.text(name, CELL_LIMIT)} {alphabet.key(value, VALUE_LIMIT)}")
-    text = alphabet.text(f"proof: {', '.join(words)}", MARK_LINES * cells)
-    more = f" {alphabet.ellipsis}"
-    return textwrap.wrap(text, cells, max_lines=MARK_LINES, placeholder=more)
+    return alphabet.lines(f"proof: {', '.join(words)}", cells, MARK_LINES)
 
 
 def _placed(record: Mapping[str, Value], messages: Sequence[Message]) -> Iterator[ProofMark]:

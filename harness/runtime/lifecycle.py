@@ -386,6 +386,7 @@ class Lifecycle:
         with self._surviving():
             for node in topology.nodes:
                 self._note_the_dead(node)
+        with self._surviving():
             self._stop()
         with self._surviving():
             traces = self._collect_traces(topology.nodes)

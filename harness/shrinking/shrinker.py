@@ -11,15 +11,17 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field, replace
 
 from splitbrain.core.delta_debugging import reduced
-from splitbrain.core.fault import At, Fault, Schedule
+from splitbrain.core.fault import At, Fault
 from splitbrain.core.operation import Operation
 from splitbrain.core.planned import PlannedOperation, planned_of
 from splitbrain.core.run import LIMITS, Plan, RunResult
 from splitbrain.core.value import Value, canonical
+from splitbrain.shrinking.later import later
 from splitbrain.shrinking.room import moments, roomier
 from splitbrain.shrinking.rounding import simpler
 from splitbrain.shrinking.target import Target
 from splitbrain.shrinking.trial import Trial
+from splitbrain.shrinking.with_faults import with_faults
 
 LEAST_NODES = 3
 ROUNDS = 4
@@ -365,24 +367,13 @@ class Shrinker:
         times_s = [item.at_ns / SECOND_NS for item in self._operations if item.phase == "main"]
         times_s += [item.start.s for item in self._faults if isinstance(item.start, At)]
         first_s = int(min(times_s, default=0.0))
-        plans = [self._earlier(first_s - lead_s) for lead_s in LEADS_S if lead_s < first_s]
+        plans = [
+            later(self.plan, lead_s - first_s, since_s=-math.inf)
+            for lead_s in LEADS_S
+            if lead_s < first_s
+        ]
         if plans and not any(map(self.try_plan, plans)):
             self._try_luck(plans[0], FEW_SEEDS)
-
-    def _earlier(self, seconds: int) -> Plan:
-        """Give the plan with all that happens so much earlier."""
-        operations = [
-            replace(item, at_ns=item.at_ns - seconds * SECOND_NS) if item.phase == "main" else item
-            for item in self._operations
-        ]
-        faults = [
-            replace(item, start=At(round(item.start.s - seconds, 9)))
-            if isinstance(item.start, At)
-            else item
-            for item in self._faults
-        ]
-        limit_s = round(self.plan.time_limit_s - seconds, 9)
-        return replace(with_faults(self._with(operations), faults), time_limit_s=limit_s)
 
     def _until(self, limit_s: float) -> Plan:
         early = [
@@ -423,17 +414,6 @@ def _free_workers(count: int) -> Callable[[int], int]:
         return home + count * (taken[home] - 1)
 
     return worker_at
-
-
-def with_faults(plan: Plan, faults: Iterable[Fault]) -> Plan:
-    """Give the plan with these faults; where it is pinned what they hit, they hit that still."""
-    kept = {fault.id: fault for fault in faults}
-    pinned = plan.resolved
-    if pinned is not None:
-        pinned = tuple(
-            replace(item, fault=kept[item.fault.id]) for item in pinned if item.fault.id in kept
-        )
-    return replace(plan, schedule=Schedule(tuple(kept.values())), resolved=pinned)
 
 
 def of_nodes(plan: Plan, count: int) -> Plan:

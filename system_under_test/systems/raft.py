@@ -101,8 +101,11 @@ class RaftSystem(SimulatedService):
             raise UsageError(message)
         self._retry = retry
         self._voters = _require_voters(voters)
-        for own in ({}, *self._own.values()):
-            _require_configuration({**self._options, **own})
+        self._parsed = _require_configuration(self._options)
+        self._parsed_own = {
+            node: _require_configuration({**self._options, **own})
+            for node, own in self._own.items()
+        }
         self._pythons: dict[str, str] = {}
         self.facts: Mapping[str, Value] = {"recovery_bound_s": RECOVERY_BOUND_S, "initial": None}
 
@@ -248,10 +251,7 @@ class RaftSystem(SimulatedService):
         if missing:
             message = f"there is no node {missing[0]!r}; there are {', '.join(topology.nodes)}"
             raise UsageError(message)
-        options = {
-            node: _require_configuration({**self._options, **self._own.get(node, {})})
-            for node in topology.nodes
-        }
+        options = {node: self._parsed_own.get(node, self._parsed) for node in topology.nodes}
         leased = {node: own for node, own in options.items() if own.lease_reads}
         for node, own in leased.items():
             for other, theirs in options.items():

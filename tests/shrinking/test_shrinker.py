@@ -406,6 +406,19 @@ def test_less_room_is_given_where_more_is_too_much_and_none_where_none_can_be():
     )  # fmt: skip
 
 
+def test_room_and_an_early_beginning_reach_faults_whose_victims_are_pinned():
+    fault = Fault(id="f", kind="kill", start=At(4.5), duration_s=1.0, target="one")
+    plan = replace(
+        PLAN, operations=(planned(47),), schedule=Schedule((fault,)), time_limit_s=6.0,
+        resolved=(Resolved(fault=fault, nodes=("n2",)),),
+    )  # fmt: skip
+    shrinker = Shrinker(plan, result(plan), TARGET, Rule(lambda plan: True), {}, {})
+    shrinker.give_room()
+    [roomy] = shrinker.plan.schedule
+    assert (roomy.start, roomy.duration_s) == (At(4.5), 3.0)
+    assert shrinker.plan.resolved == (Resolved(fault=roomy, nodes=("n2",)),)
+
+
 def test_a_stretch_goes_at_once_where_no_part_of_it_can():
     def rule(plan):
         numbers = {item.argument for item in plan.operations}
